@@ -1,1 +1,6 @@
-//! Being built.
+//! The forwarding engine: generic over [`port::Port`], knowing neither DPDK nor any socket.
+#![deny(unsafe_code)]
+
+pub mod fib;
+pub mod port;
+pub mod punt;

@@ -1,0 +1,75 @@
+//! The seam between control and forwarding: what control asks of the workers.
+//!
+//! pvsd implements it over the dataplane, tests over a fake. Nothing here but a listing of
+//! connections touches a worker: counters are read from the workers' blocks.
+
+use pvs_sched::{Counters, Load, Method, ServerIndex, Snapshot};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// What control asks of the forwarding side.
+pub trait Plane: Send {
+    /// Makes `snapshot` what the workers see from their next poll on. Returns at once.
+    fn publish(&mut self, snapshot: Snapshot);
+
+    /// Waits until every worker has seen the snapshot of this version, and frees what they have left
+    /// behind.
+    ///
+    /// # Errors
+    /// [`Lag`], after `limit`, naming a worker that has not.
+    fn wait_seen(&mut self, version: u64, limit: Duration) -> Result<(), Lag>;
+
+    /// A server's statistics, summed over the workers, since the start of the director.
+    fn counters(&self, server: ServerIndex) -> Counters;
+
+    /// A server's connections at this moment, summed over the workers.
+    fn load(&self, server: ServerIndex) -> Load;
+
+    /// Appends the next connections behind `from` to `page`, a bounded number, and returns where to go
+    /// on; `None` when there are no more. A connection that lives through the whole listing appears
+    /// exactly once.
+    ///
+    /// # Errors
+    /// [`Lag`] if a worker does not answer.
+    fn connections(&mut self, from: Cursor, page: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag>;
+
+    /// Index slots of the connection table, as `size=` in a listing's heading shows them.
+    fn table_size(&self) -> u64;
+}
+
+/// A worker that has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("worker {worker} has not answered")]
+pub struct Lag {
+    /// Its number.
+    pub worker: usize,
+}
+
+/// A place in the listing of connections; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(pub u64);
+
+/// A connection as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The protocol's name in a listing: TCP, UDP, SCTP, or IP for a template of a mark.
+    pub protocol: &'static str,
+    /// Whole seconds until it expires.
+    pub expires_secs: u32,
+    /// The state's name.
+    pub state: &'static str,
+    /// The client; port 0 for a template.
+    pub client: SocketAddr,
+    /// The virtual address and port.
+    pub virtual_: SocketAddr,
+    /// The real server.
+    pub server: SocketAddr,
+    /// How its packets are forwarded.
+    pub method: Method,
+}
+
+/// Answers whether an address is local in the mirror's namespace: an input of the store.
+pub trait Locality {
+    /// True if Linux would deliver a packet to this address to itself.
+    fn is_local(&self, address: IpAddr) -> bool;
+}

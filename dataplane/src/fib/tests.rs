@@ -1,0 +1,83 @@
+//! The route table against a naive longest-prefix match, and the order of the kernel's tables.
+
+use super::*;
+use proptest::prelude::*;
+
+fn a4(text: &str) -> Addr4 {
+    text.parse::<std::net::Ipv4Addr>().unwrap().into()
+}
+
+fn interface(n: u8) -> Interface {
+    Interface {
+        port: PortIndex(n.into()),
+        vlan: VlanId::NONE,
+        mac: MacAddr([2, 0, 0, 0, 0, n]),
+        other_macs: vec![],
+        mtu: 1500,
+    }
+}
+
+#[test]
+fn a_packet_takes_the_longest_prefix_and_its_neighbour() {
+    let mut b = FibBuilder::new();
+    let eth0 = b.interface(interface(0));
+    let eth1 = b.interface(interface(1));
+    b.route::<V4>(a4("0.0.0.0"), 0, Target::Via(eth0, a4("10.9.9.1")))
+        .route::<V4>(a4("10.9.9.0"), 24, Target::OnLink(eth0))
+        .route::<V4>(a4("192.168.1.0"), 24, Target::OnLink(eth1))
+        .route::<V4>(a4("192.168.1.254"), 32, Target::Local)
+        .route::<V4>(a4("172.16.0.0"), 12, Target::Unreachable)
+        .neighbour::<V4>(eth0, a4("10.9.9.1"), Neighbour::Resolved(MacAddr([2, 0, 0, 0, 0, 0xc1])))
+        .neighbour::<V4>(eth1, a4("192.168.1.2"), Neighbour::Failed);
+    let fib = b.build(7);
+    let Route::Hop(hop) = fib.route::<V4>(a4("8.8.8.8")) else { panic!("the gateway is resolved") };
+    assert_eq!(fib.hop(hop).map(|h| (h.mac, h.source)), Some((MacAddr([2, 0, 0, 0, 0, 0xc1]), interface(0).mac)));
+    assert_eq!(fib.route::<V4>(a4("192.168.1.1")), Route::Unresolved(eth1, a4("192.168.1.1")));
+    assert_eq!(fib.route::<V4>(a4("192.168.1.2")), Route::Unreachable);
+    assert_eq!(fib.route::<V4>(a4("192.168.1.254")), Route::Local);
+    assert_eq!(fib.route::<V4>(a4("172.31.255.255")), Route::Unreachable);
+    assert!(matches!(fib.route::<V4>(a4("172.32.0.0")), Route::Hop(_)));
+    assert_eq!(fib.route::<V6>(Addr6::default()), Route::Unreachable);
+}
+
+#[test]
+fn the_local_table_is_asked_first() {
+    let mut b = FibBuilder::new();
+    let eth0 = b.interface(interface(0));
+    b.route::<V4>(a4("10.50.0.0"), 16, Target::Local).route::<V4>(a4("10.50.1.0"), 24, Target::OnLink(eth0));
+    let fib = b.build(1);
+    assert!(fib.is_local::<V4>(a4("10.50.1.1")));
+    assert!(fib.is_local::<V4>(a4("10.50.255.255")));
+    assert!(!fib.is_local::<V4>(a4("10.51.0.0")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn agrees_with_a_naive_longest_prefix_match(
+        routes in prop::collection::vec((any::<u32>(), 0u8..=32, 0u16..4), 0..40),
+        probes in prop::collection::vec(any::<u32>(), 1..20),
+    ) {
+        let mut b = FibBuilder::new();
+        for (prefix, len, i) in &routes {
+            b.route::<V4>(Addr4(*prefix), *len, Target::OnLink(InterfaceIndex(*i)));
+        }
+        let fib = b.build(1);
+        let edges = routes.iter().flat_map(|(p, len, _)| {
+            let start = Addr4(*p).masked(*len).0;
+            let end = start | u32::MAX.checked_shr((*len).into()).unwrap_or(0);
+            [start, end, start.wrapping_sub(1), end.wrapping_add(1)]
+        });
+        for probe in probes.iter().copied().chain(edges) {
+            let naive = routes.iter().rev()
+                .filter(|(p, len, _)| Addr4(*p).masked(*len) == Addr4(probe).masked(*len))
+                .max_by_key(|(_, len, _)| *len);
+            // Of equal lengths the later call wins: max_by_key takes the last, so compare prefixes only.
+            let naive = naive.map(|(_, len, _)| *len);
+            let best = naive.and_then(|len| routes.iter().rev()
+                .find(|(p, l, _)| *l == len && Addr4(*p).masked(len) == Addr4(probe).masked(len)));
+            let expected = best.map_or(Route::Unreachable, |(_, _, i)| Route::Unresolved(InterfaceIndex(*i), Addr4(probe)));
+            prop_assert_eq!(fib.route::<V4>(Addr4(probe)), expected);
+        }
+    }
+}

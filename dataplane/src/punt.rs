@@ -1,0 +1,130 @@
+//! The way to Linux and back: bounded rings of frames beside the ports.
+//!
+//! What is not load balancing is punted. Each class has a ring of its own, so that a flood in one
+//! starves no other; a full ring drops and counts, and no worker ever waits. Frames that Linux sends
+//! come back through the owning worker's injection ring and leave by its queue.
+
+use crate::fib::PortIndex;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crossbeam::queue::ArrayQueue;
+
+/// Frames that wait in one punt ring at most.
+pub const PUNT_RING_MAX: usize = 1024;
+
+/// Frames that wait in a worker's injection ring at most.
+pub const INJECT_RING_MAX: usize = 2048;
+
+/// Why a frame goes to Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum PuntClass {
+    /// What keeps the interface alive: ARP, neighbour discovery, VRRP, BGP, BFD, OSPF, other EtherTypes.
+    Control,
+    /// To a local address, without a service or connection.
+    Local,
+    /// To be forwarded by Linux: masquerade, routing.
+    Forwarded,
+    /// To be refused by Linux: a service's address and port without a connection.
+    Refused,
+}
+
+impl PuntClass {
+    /// Every class, in the order of the discriminants.
+    pub const ALL: [Self; 4] = [Self::Control, Self::Local, Self::Forwarded, Self::Refused];
+
+    /// The class's name, as operators see it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Local => "local",
+            Self::Forwarded => "forwarded",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A frame on its way to Linux, as it was received.
+#[derive(Debug)]
+pub struct Punted<B> {
+    /// The frame.
+    pub buf: B,
+    /// The port that it came in by.
+    pub port: PortIndex,
+}
+
+/// A frame on its way from Linux.
+#[derive(Debug)]
+pub struct Injected<B> {
+    /// The frame.
+    pub buf: B,
+    /// The port that it shall leave by.
+    pub port: PortIndex,
+}
+
+/// One class's ring with its counters.
+#[derive(Debug)]
+struct Lane<B> {
+    ring: ArrayQueue<Punted<B>>,
+    passed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// The punt rings, shared by the workers and the thread that feeds the taps.
+#[derive(Debug)]
+pub struct PuntRings<B>([Lane<B>; PuntClass::ALL.len()]);
+
+impl<B> Default for PuntRings<B> {
+    fn default() -> Self {
+        Self::new(PUNT_RING_MAX)
+    }
+}
+
+impl<B> PuntRings<B> {
+    /// Rings of `capacity` frames each.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self(PuntClass::ALL.map(|_| Lane {
+            ring: ArrayQueue::new(capacity.max(1)),
+            passed: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }))
+    }
+
+    fn lane(&self, class: PuntClass) -> &Lane<B> {
+        let [control, local, forwarded, refused] = &self.0;
+        match class {
+            PuntClass::Control => control,
+            PuntClass::Local => local,
+            PuntClass::Forwarded => forwarded,
+            PuntClass::Refused => refused,
+        }
+    }
+
+    /// Hands a frame to Linux; false if the ring is full and the frame was freed.
+    pub fn push(&self, class: PuntClass, frame: Punted<B>) -> bool {
+        let lane = self.lane(class);
+        let fits = lane.ring.push(frame).is_ok();
+        if fits { &lane.passed } else { &lane.dropped }.fetch_add(1, Relaxed);
+        fits
+    }
+
+    /// The oldest frame of a class.
+    pub fn pop(&self, class: PuntClass) -> Option<Punted<B>> {
+        self.lane(class).ring.pop()
+    }
+
+    /// True if no class has a frame.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|lane| lane.ring.is_empty())
+    }
+
+    /// Frames of a class that went to Linux, and those that found its ring full.
+    pub fn counts(&self, class: PuntClass) -> (u64, u64) {
+        let lane = self.lane(class);
+        (lane.passed.load(Relaxed), lane.dropped.load(Relaxed))
+    }
+}
+
+/// A worker's injection ring.
+pub type InjectRing<B> = ArrayQueue<Injected<B>>;

@@ -1,0 +1,215 @@
+//! Long-lived cells: a server's statistics and connection counts, which outlive every edit.
+//!
+//! Each worker has a block of its own, one cache line a server, and is its only writer: an increment
+//! is a load and a store, no read-modify-write. Control reads the blocks of all workers and adds
+//! them up. `-Z` never writes here; control keeps the values of that moment and subtracts them.
+//! A service has no cell: it is the sum of its servers and of what removed ones had counted.
+
+use crate::service::ServerIndex;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// One worker's view of one server.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Cell {
+    connections: AtomicU64,
+    in_packets: AtomicU64,
+    in_bytes: AtomicU64,
+    out_packets: AtomicU64,
+    out_bytes: AtomicU64,
+    active: AtomicU32,
+    inactive: AtomicU32,
+}
+
+const _: () = assert!(size_of::<Cell>() == 64, "a cell is one cache line");
+
+/// Statistics in the kernel's terms; bytes are IP lengths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients.
+    pub out_bytes: u64,
+}
+
+/// A server's connections at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Connections in an active state.
+    pub active: u32,
+    /// All others.
+    pub inactive: u32,
+}
+
+impl Load {
+    /// The cost that lc, wlc and their kin compare: 256 for an active connection and 1 for each
+    /// connection of any kind (`ip_vs_dest_conn_overhead` since the fix of 2026).
+    #[must_use]
+    pub const fn overhead(self) -> u64 {
+        (self.active as u64) * 257 + self.inactive as u64
+    }
+
+    /// The connections of two blocks together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            active: self.active.saturating_add(other.active),
+            inactive: self.inactive.saturating_add(other.inactive),
+        }
+    }
+}
+
+/// What a scheduler may ask about servers: exact for this worker's own connections, at most
+/// [`LOADS_AGE_NANOS_MAX`](crate::limits::LOADS_AGE_NANOS_MAX) old for other workers'.
+pub trait Loads {
+    /// The server's connections over all workers.
+    fn load(&self, server: ServerIndex) -> Load;
+    /// The server is at its upper threshold (IP_VS_DEST_F_OVERLOAD).
+    fn overloaded(&self, _server: ServerIndex) -> bool {
+        false
+    }
+}
+
+/// One worker's block of cells.
+#[derive(Debug)]
+pub struct Cells(Box<[Cell]>);
+
+impl Cells {
+    /// A zeroed block for `servers` servers.
+    #[must_use]
+    pub fn new(servers: usize) -> Self {
+        Self((0..servers).map(|_| Cell::default()).collect())
+    }
+
+    /// The cell of a server; `None` past the end of the block.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, server: ServerIndex) -> Option<&Cell> {
+        self.0.get(server.0 as usize)
+    }
+}
+
+impl Loads for Cells {
+    fn load(&self, server: ServerIndex) -> Load {
+        self.get(server).map(Cell::load).unwrap_or_default()
+    }
+}
+
+#[inline]
+fn add64(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
+#[inline]
+fn add32(counter: &AtomicU32, n: u32) {
+    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
+impl Cell {
+    /// A packet from a client.
+    #[inline]
+    pub fn count_in(&self, bytes: u32) {
+        add64(&self.in_packets, 1);
+        add64(&self.in_bytes, bytes.into());
+    }
+
+    /// A packet to a client.
+    #[inline]
+    pub fn count_out(&self, bytes: u32) {
+        add64(&self.out_packets, 1);
+        add64(&self.out_bytes, bytes.into());
+    }
+
+    /// A connection was scheduled.
+    pub fn count_connection(&self) {
+        add64(&self.connections, 1);
+    }
+
+    /// A connection that counts as active (or not) began.
+    pub fn open(&self, active: bool) {
+        add32(self.side(active), 1);
+    }
+
+    /// A connection that counts as active (or not) ended.
+    pub fn close(&self, active: bool) {
+        let side = self.side(active);
+        side.store(side.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+
+    fn side(&self, active: bool) -> &AtomicU32 {
+        if active { &self.active } else { &self.inactive }
+    }
+
+    /// The connections of this worker.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load { active: self.active.load(Relaxed), inactive: self.inactive.load(Relaxed) }
+    }
+
+    /// The statistics of this worker.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            connections: self.connections.load(Relaxed),
+            in_packets: self.in_packets.load(Relaxed),
+            out_packets: self.out_packets.load(Relaxed),
+            in_bytes: self.in_bytes.load(Relaxed),
+            out_bytes: self.out_bytes.load(Relaxed),
+        }
+    }
+}
+
+impl Counters {
+    /// Field by field.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            connections: self.connections.wrapping_add(other.connections),
+            in_packets: self.in_packets.wrapping_add(other.in_packets),
+            out_packets: self.out_packets.wrapping_add(other.out_packets),
+            in_bytes: self.in_bytes.wrapping_add(other.in_bytes),
+            out_bytes: self.out_bytes.wrapping_add(other.out_bytes),
+        }
+    }
+
+    /// Field by field; what was counted since `earlier`.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            connections: self.connections.wrapping_sub(earlier.connections),
+            in_packets: self.in_packets.wrapping_sub(earlier.in_packets),
+            out_packets: self.out_packets.wrapping_sub(earlier.out_packets),
+            in_bytes: self.in_bytes.wrapping_sub(earlier.in_bytes),
+            out_bytes: self.out_bytes.wrapping_sub(earlier.out_bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_counts_what_happened_and_nothing_else() {
+        let cells = Cells::new(2);
+        let cell = cells.get(ServerIndex(1)).unwrap();
+        cell.open(false);
+        cell.count_connection();
+        cell.count_in(40);
+        cell.count_out(1500);
+        cell.close(false);
+        cell.open(true);
+        assert_eq!(cell.load(), Load { active: 1, inactive: 0 });
+        let expected = Counters { connections: 1, in_packets: 1, out_packets: 1, in_bytes: 40, out_bytes: 1500 };
+        assert_eq!(cell.counters(), expected);
+        assert_eq!(cell.counters().since(expected), Counters::default());
+        assert_eq!(cells.load(ServerIndex(0)), Load::default());
+        assert!(cells.get(ServerIndex(2)).is_none());
+    }
+}

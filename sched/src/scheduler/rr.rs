@@ -1,0 +1,69 @@
+//! rr: the next usable server behind the last one used, around the list.
+//!
+//! Mirrors `ip_vs_rr.c`: weights count only as zero or not; when the last one used is removed, the
+//! position falls back to the server before it.
+
+use super::{Edit, Flow, HEAD, Place, Scheduler, behind, usable};
+use crate::cells::Loads;
+use crate::service::Server;
+use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use pvs_proto::Address;
+
+/// Nothing is built.
+#[derive(Clone, Debug)]
+pub(super) struct Rr;
+
+/// The place of the server last used.
+#[derive(Debug)]
+pub(super) struct State(AtomicU32);
+
+/// The removed server's place, and the place before it.
+#[derive(Clone, Debug)]
+pub(super) struct Removed {
+    ordinal: Place,
+    before: Place,
+}
+
+impl Scheduler for Rr {
+    type State = State;
+    type Change = Removed;
+
+    fn build(_: &[Server]) -> Self {
+        Self
+    }
+
+    fn start(&self) -> State {
+        State(AtomicU32::new(HEAD))
+    }
+
+    fn change(&self, edit: Edit) -> Option<Removed> {
+        match edit {
+            Edit::Removed { ordinal, before } => Some(Removed { ordinal, before: before.unwrap_or(HEAD) }),
+            Edit::Added | Edit::Edited => None,
+        }
+    }
+
+    fn settle(state: &State, change: &Removed) {
+        // Fails if the position is elsewhere, which is right.
+        let _ = state.0.compare_exchange(change.ordinal, change.before, Relaxed, Relaxed);
+    }
+
+    fn pick<A: Address, L: Loads>(
+        &self,
+        servers: &[Server],
+        state: &State,
+        _: &Flow<A>,
+        loads: &L,
+    ) -> Option<usize> {
+        let mut seen = state.0.load(Relaxed);
+        loop {
+            let (at, server) = behind(servers, seen)
+                .chain(servers.iter().enumerate())
+                .find(|(_, s)| usable(s, 1, loads))?;
+            match state.0.compare_exchange_weak(seen, server.ordinal, Relaxed, Relaxed) {
+                Ok(_) => return Some(at),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The schedulers against naive models and against sequences worked out by hand.
+
+use crate::cells::{Cells, Load, Loads};
+use crate::config::{
+    Method, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceFlags, ServiceKey, Transport, Tunnel,
+};
+use crate::scheduler::Flow;
+use crate::service::{ServerIndex, Service, ServiceIndex};
+use proptest::prelude::*;
+use pvs_proto::Addr4;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn server(n: u8, weight: u32) -> ServerConfig {
+    ServerConfig {
+        key: ServerKey { address: IpAddr::V4(Ipv4Addr::new(192, 168, 1, n)), port: 80 },
+        method: Method::Route,
+        weight,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        tunnel: Tunnel::default(),
+    }
+}
+
+fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
+    let key = ServiceKey::Address {
+        protocol: Transport::Tcp,
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+        port: 80,
+    };
+    let flags = ServiceFlags::default();
+    let config = ServiceConfig { key, scheduler, flags, persistence: None, engine: None };
+    let mut service = Service::new(ServiceIndex(0), config, true);
+    for (n, weight) in (1u8..).zip(weights) {
+        service = service.with_server(ServerIndex(n.into()), server(n, *weight));
+    }
+    service.settle();
+    service
+}
+
+fn pick<L: Loads>(service: &Service, loads: &L) -> Option<u32> {
+    service.pick(&Flow::<Addr4> { client: Default::default(), virtual_: Default::default() }, loads).map(|s| s.index.0)
+}
+
+fn picks(service: &Service, n: usize) -> Vec<u32> {
+    let idle = Cells::new(0);
+    (0..n).filter_map(|_| pick(service, &idle)).collect()
+}
+
+#[test]
+fn rr_goes_from_the_last_added_to_the_first() {
+    assert_eq!(picks(&service(SchedulerName::Rr, &[1, 1, 1]), 7), [3, 2, 1, 3, 2, 1, 3]);
+}
+
+#[test]
+fn rr_skips_weight_zero_and_refuses_when_all_are_zero() {
+    assert_eq!(picks(&service(SchedulerName::Rr, &[1, 0, 1]), 4), [3, 1, 3, 1]);
+    assert_eq!(picks(&service(SchedulerName::Rr, &[0, 0]), 4), []);
+    assert_eq!(picks(&service(SchedulerName::Rr, &[]), 4), []);
+}
+
+#[test]
+fn rr_falls_back_to_the_server_before_a_removed_one() {
+    let s = service(SchedulerName::Rr, &[1, 1, 1, 1]);
+    assert_eq!(picks(&s, 2), [4, 3]);
+    let mut s = s.without_server(server(3, 1).key);
+    s.settle();
+    // The position is at 4 now, so 2 follows; had nothing settled, it would be the same.
+    assert_eq!(picks(&s, 1), [2]);
+}
+
+#[test]
+fn rr_starts_at_a_new_head_when_the_used_head_was_removed() {
+    let s = service(SchedulerName::Rr, &[1, 1]);
+    assert_eq!(picks(&s, 1), [2]);
+    let s = s.without_server(server(2, 1).key).with_server(ServerIndex(3), server(3, 1));
+    let mut s = s;
+    s.settle();
+    assert_eq!(picks(&s, 3), [3, 1, 3]);
+}
+
+#[test]
+fn an_edit_that_is_never_published_moves_nothing() {
+    let s = service(SchedulerName::Rr, &[1, 1, 1]);
+    assert_eq!(picks(&s, 1), [3]);
+    let _refused = s.without_server(server(3, 1).key);
+    assert_eq!(picks(&s, 2), [2, 1]);
+}
+
+#[test]
+fn wrr_gives_each_its_weight_in_descending_steps() {
+    // Weights 1, 2, 3 on 1, 2, 3; the list is 3, 2, 1.
+    assert_eq!(picks(&service(SchedulerName::Wrr, &[1, 2, 3]), 12), [3, 3, 2, 3, 2, 1, 3, 3, 2, 3, 2, 1]);
+    // A divisor of 10 changes nothing but the steps.
+    assert_eq!(picks(&service(SchedulerName::Wrr, &[10, 20, 30]), 6), [3, 3, 2, 3, 2, 1]);
+}
+
+struct Table(HashMap<u32, Load>);
+
+impl Loads for Table {
+    fn load(&self, server: ServerIndex) -> Load {
+        self.0.get(&server.0).copied().unwrap_or_default()
+    }
+}
+
+struct Full(u32);
+
+impl Loads for Full {
+    fn load(&self, _: ServerIndex) -> Load {
+        Load::default()
+    }
+    fn overloaded(&self, server: ServerIndex) -> bool {
+        server.0 == self.0
+    }
+}
+
+#[test]
+fn an_overloaded_server_is_passed_over_by_all() {
+    for name in SchedulerName::ALL {
+        let s = service(*name, &[1, 5, 1]);
+        let picked: Vec<_> = (0..20).filter_map(|_| pick(&s, &Full(2))).collect();
+        assert_eq!(picked.len(), 20, "{name}");
+        assert!(!picked.contains(&2), "{name}");
+    }
+    let alone = service(SchedulerName::Wrr, &[3]);
+    assert_eq!(pick(&alone, &Full(1)), None);
+}
+
+proptest! {
+    /// Over one cycle every server gets exactly its weight divided by the common divisor.
+    #[test]
+    fn wrr_is_exact_over_a_cycle(weights in prop::collection::vec(0u32..20, 1..8)) {
+        let s = service(SchedulerName::Wrr, &weights);
+        let divisor = weights.iter().filter(|w| **w > 0).fold(0, |a, b| gcd(a, *b)).max(1);
+        let cycle: u32 = weights.iter().map(|w| w / divisor).sum();
+        let picked = picks(&s, cycle as usize);
+        for (n, w) in (1u32..).zip(&weights) {
+            let got = picked.iter().filter(|p| **p == n).count();
+            prop_assert_eq!(got as u32, w / divisor);
+        }
+    }
+
+    /// wlc against the definition, with exact fractions.
+    #[test]
+    fn wlc_is_the_first_least(loads in prop::collection::vec((0u32..50, 0u32..50, 0u32..5), 1..8)) {
+        let weights: Vec<u32> = loads.iter().map(|l| l.2).collect();
+        let s = service(SchedulerName::Wlc, &weights);
+        let table: HashMap<u32, Load> =
+            (1u32..).zip(&loads).map(|(n, l)| (n, Load { active: l.0, inactive: l.1 })).collect();
+        let cost = |n: u32, w: u32| f64::from(table[&n].active * 257 + table[&n].inactive) / f64::from(w);
+        let mut naive: Option<(u32, f64)> = None;
+        for (n, w) in (1u32..).zip(&weights).collect::<Vec<_>>().into_iter().rev().filter(|(_, w)| **w > 0) {
+            if naive.is_none_or(|(_, c)| c - cost(n, *w) > 1e-9) {
+                naive = Some((n, cost(n, *w)));
+            }
+        }
+        prop_assert_eq!(pick(&s, &Table(table.clone())), naive.map(|n| n.0));
+    }
+}

@@ -1,0 +1,140 @@
+//! wrr: round robin by weight, in descending steps of the greatest common divisor.
+//!
+//! Mirrors `ip_vs_wrr.c`: a current weight goes down by the divisor after each walk of the list, and
+//! a server is taken if its weight reaches it. An edit puts the position before the first server and
+//! brings the current weight back into the new range.
+
+use super::{Edit, Flow, HEAD, Place, Scheduler, behind, usable};
+use crate::cells::Loads;
+use crate::service::Server;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use pvs_proto::Address;
+
+/// The range of the current weight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wrr {
+    /// Where the current weight starts: the greatest weight less (step - 1); 0 if no server is usable.
+    top: u32,
+    /// The greatest common divisor of the positive weights, at least 1.
+    step: u32,
+}
+
+/// Place and current weight in one word, so that a worker moves both at once.
+#[derive(Debug)]
+pub(super) struct State(AtomicU64);
+
+#[derive(Clone, Copy)]
+struct Mark {
+    place: Place,
+    weight: u32,
+}
+
+impl Mark {
+    const fn pack(self) -> u64 {
+        ((self.place as u64) << 32) | self.weight as u64
+    }
+
+    const fn unpack(word: u64) -> Self {
+        Self { place: (word >> 32) as u32, weight: word as u32 }
+    }
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    let (mut a, mut b) = (a, b);
+    while b != 0 {
+        (a, b) = (b, a.wrapping_rem(b));
+    }
+    a
+}
+
+impl Scheduler for Wrr {
+    type State = State;
+    type Change = Self;
+
+    fn build(servers: &[Server]) -> Self {
+        let weights = || servers.iter().map(|s| s.config.weight).filter(|w| *w > 0);
+        let step = weights().fold(0, gcd).max(1);
+        let top = weights().max().unwrap_or(0).saturating_sub(step - 1);
+        Self { top, step }
+    }
+
+    fn start(&self) -> State {
+        State(AtomicU64::new(Mark { place: HEAD, weight: self.top }.pack()))
+    }
+
+    fn change(&self, _: Edit) -> Option<Self> {
+        Some(*self)
+    }
+
+    fn settle(state: &State, range: &Self) {
+        let reset = |word| {
+            let weight = Mark::unpack(word).weight;
+            let weight = if weight > range.top || weight == 0 {
+                range.top
+            } else if range.step > 1 {
+                weight - weight.checked_rem(range.step).unwrap_or(0) + 1
+            } else {
+                weight
+            };
+            Some(Mark { place: HEAD, weight }.pack())
+        };
+        let _ = state.0.fetch_update(Relaxed, Relaxed, reset);
+    }
+
+    fn pick<A: Address, L: Loads>(
+        &self,
+        servers: &[Server],
+        state: &State,
+        _: &Flow<A>,
+        loads: &L,
+    ) -> Option<usize> {
+        if self.top == 0 {
+            return None;
+        }
+        let mut seen = state.0.load(Relaxed);
+        loop {
+            let (mark, at) = self.walk(servers, Mark::unpack(seen), loads);
+            match state.0.compare_exchange_weak(seen, mark.pack(), Relaxed, Relaxed) {
+                Ok(_) => return at,
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
+impl Wrr {
+    /// Walks from `mark` to the first server whose weight reaches the current one. The walk ends after
+    /// a whole pass at the lowest step has found none; then the mark that it leaves is the kernel's too.
+    fn walk<L: Loads>(&self, servers: &[Server], mark: Mark, loads: &L) -> (Mark, Option<usize>) {
+        let start = mark.place;
+        let mut stop = None;
+        let mut restarted = false;
+        let mut last_pass = false;
+        let mut place = mark.place;
+        let mut weight = mark.weight;
+        loop {
+            for (at, server) in behind(servers, place) {
+                if usable(server, weight, loads) {
+                    return (Mark { place: server.ordinal, weight }, Some(at));
+                }
+                if stop == Some(server.ordinal) {
+                    return (Mark { place: server.ordinal, weight }, None);
+                }
+            }
+            place = HEAD;
+            weight = weight.saturating_sub(self.step);
+            if weight == 0 {
+                weight = self.top;
+                // A whole pass at the lowest step is over, or the only walk began at the head.
+                if last_pass || start == HEAD {
+                    return (Mark { place: HEAD, weight }, None);
+                }
+                restarted = true;
+            }
+            last_pass = weight <= self.step;
+            if last_pass && restarted && start != HEAD {
+                stop = Some(start);
+            }
+        }
+    }
+}

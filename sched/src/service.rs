@@ -1,0 +1,125 @@
+//! A service as a snapshot holds it: its configuration, its servers in the kernel's list order, and
+//! its scheduler.
+//!
+//! Immutable once published. An edit makes a new [`Service`] out of the old one; the scheduler's
+//! mutable state is shared by both. Order matters to most schedulers: a new server goes to the head
+//! of the list (`ip_vs_new_dest` adds at the head), an edited one stays where it is.
+
+use crate::cells::Loads;
+use crate::config::{ServerConfig, ServerKey, ServiceConfig};
+use crate::scheduler::{Flow, Scheduling};
+use pvs_proto::Address;
+
+/// A service's slot in the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ServiceIndex(pub u32);
+
+/// A server's cell. Reused only when no connection refers to it any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ServerIndex(pub u32);
+
+/// A real server of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its cell.
+    pub index: ServerIndex,
+    /// When it was added, counted within the service from 1: the list is in descending order of
+    /// it, so it names a place in the list even after its server is gone.
+    pub ordinal: u32,
+    /// What the operator gave.
+    pub config: ServerConfig,
+}
+
+/// A virtual service with its servers.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its slot.
+    pub index: ServiceIndex,
+    /// What the operator gave.
+    pub config: ServiceConfig,
+    /// Its address is local in the mirror's namespace: only then does it take packets. An input
+    /// from Linux; true for a mark, whose packets are judged by their own address.
+    pub local: bool,
+    servers: Vec<Server>,
+    added: u32,
+    scheduling: Scheduling,
+}
+
+impl Service {
+    /// A service without servers.
+    #[must_use]
+    pub fn new(index: ServiceIndex, config: ServiceConfig, local: bool) -> Self {
+        let scheduling = Scheduling::new(config.scheduler, &[]);
+        Self { index, config, local, servers: Vec::new(), added: 0, scheduling }
+    }
+
+    /// The servers, in the kernel's list order.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The server of this name.
+    #[must_use]
+    pub fn server(&self, key: ServerKey) -> Option<&Server> {
+        self.servers.iter().find(|s| s.config.key == key)
+    }
+
+    /// `-E`: another configuration; a changed scheduler starts afresh, an unchanged one goes on.
+    #[must_use]
+    pub fn edited(&self, config: ServiceConfig) -> Self {
+        let mut next = self.clone();
+        if config.scheduler != self.config.scheduler {
+            next.scheduling = Scheduling::new(config.scheduler, &next.servers);
+        }
+        next.config = config;
+        next
+    }
+
+    /// `-a`: another server at the head of the list.
+    #[must_use]
+    pub fn with_server(&self, index: ServerIndex, config: ServerConfig) -> Self {
+        let mut next = self.clone();
+        next.added = next.added.wrapping_add(1);
+        next.servers.insert(0, Server { index, ordinal: next.added, config });
+        next.scheduling.server_added(&next.servers);
+        next
+    }
+
+    /// `-e`: another configuration for the server of this name; it keeps its place.
+    #[must_use]
+    pub fn with_edited_server(&self, config: ServerConfig) -> Self {
+        let mut next = self.clone();
+        for server in &mut next.servers {
+            if server.config.key == config.key {
+                server.config = config;
+            }
+        }
+        next.scheduling.server_edited(&next.servers);
+        next
+    }
+
+    /// `-d`: without the server of this name.
+    #[must_use]
+    pub fn without_server(&self, key: ServerKey) -> Self {
+        let mut next = self.clone();
+        let Some(at) = next.servers.iter().position(|s| s.config.key == key) else { return next };
+        let removed = next.servers.remove(at);
+        let before = at.checked_sub(1).and_then(|i| next.servers.get(i)).map(|s| s.ordinal);
+        next.scheduling.server_removed(&next.servers, removed.ordinal, before);
+        next
+    }
+
+    /// Brings the scheduler's shared state up to this service's list. Called once, by control, when
+    /// the snapshot that holds the service is published: a refused edit has changed nothing.
+    pub fn settle(&mut self) {
+        self.scheduling.settle();
+    }
+
+    /// The server for a new connection; `None` if no server may take it.
+    #[inline]
+    pub fn pick<A: Address, L: Loads>(&self, flow: &Flow<A>, loads: &L) -> Option<&Server> {
+        let place = self.scheduling.pick(&self.servers, flow, loads)?;
+        self.servers.get(place)
+    }
+}
