@@ -7,11 +7,22 @@
 use core::fmt;
 use core::hash::Hash;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// An IPv4 address, host order.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
 )]
 #[repr(transparent)]
 pub struct Addr4(pub u32);
@@ -20,7 +31,18 @@ pub struct Addr4(pub u32);
 ///
 /// Two 64-bit words instead of one of 128, so that its alignment is 8 and table entries have no holes.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
 )]
 #[repr(C)]
 pub struct Addr6 {
@@ -32,8 +54,21 @@ pub struct Addr6 {
 
 /// What the engine asks of an address, whatever its family.
 pub trait Address:
-    Copy + Eq + Ord + Hash + Default + fmt::Debug + fmt::Display + Send + Sync + FromBytes + IntoBytes
-    + Immutable + KnownLayout + Into<IpAddr> + 'static
+    Copy
+    + Eq
+    + Ord
+    + Hash
+    + Default
+    + fmt::Debug
+    + fmt::Display
+    + Send
+    + Sync
+    + FromBytes
+    + IntoBytes
+    + Immutable
+    + KnownLayout
+    + Into<IpAddr>
+    + 'static
 {
     /// Bits in an address: 32 or 128.
     const BITS: u8;
@@ -57,7 +92,9 @@ pub trait Address:
 }
 
 /// An address family: [`V4`] or [`V6`].
-pub trait Family: Copy + Clone + fmt::Debug + Default + PartialEq + Eq + Hash + Send + Sync + 'static {
+pub trait Family:
+    Copy + Clone + fmt::Debug + Default + PartialEq + Eq + Hash + Send + Sync + 'static
+{
     /// The family's address.
     type Addr: Address;
     /// The EtherType of its packets.
@@ -132,7 +169,10 @@ impl Addr6 {
         ((self.hi as u128) << 64) | self.lo as u128
     }
     const fn from_number(n: u128) -> Self {
-        Self { hi: (n >> 64) as u64, lo: n as u64 }
+        Self {
+            hi: (n >> 64) as u64,
+            lo: n as u64,
+        }
     }
 }
 
@@ -234,7 +274,19 @@ pub struct Endpoint<A> {
 
 /// An Ethernet hardware address, in wire order.
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
 )]
 #[repr(transparent)]
 pub struct MacAddr(pub [u8; 6]);
@@ -275,7 +327,11 @@ impl core::str::FromStr for MacAddr {
             }
             *byte = u8::from_str_radix(part, 16).map_err(|_| MacParseError)?;
         }
-        if parts.next().is_some() { Err(MacParseError) } else { Ok(Self(bytes)) }
+        if parts.next().is_some() {
+            Err(MacParseError)
+        } else {
+            Ok(Self(bytes))
+        }
     }
 }
 
@@ -303,11 +359,17 @@ mod tests {
     #[test]
     fn martian_sources() {
         for text in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
-            assert!(Addr4::from(text.parse::<Ipv4Addr>().unwrap()).is_martian_source(), "{text}");
+            assert!(
+                Addr4::from(text.parse::<Ipv4Addr>().unwrap()).is_martian_source(),
+                "{text}"
+            );
         }
         assert!(!Addr4::from_wire([10, 0, 0, 1]).is_martian_source());
         for text in ["::", "::1", "ff02::1"] {
-            assert!(Addr6::from(text.parse::<Ipv6Addr>().unwrap()).is_martian_source(), "{text}");
+            assert!(
+                Addr6::from(text.parse::<Ipv6Addr>().unwrap()).is_martian_source(),
+                "{text}"
+            );
         }
         assert!(!Addr6::from("fe80::1".parse::<Ipv6Addr>().unwrap()).is_martian_source());
     }
@@ -316,7 +378,13 @@ mod tests {
     fn hardware_addresses_in_text() {
         let mac: MacAddr = "02:00:00:00:00:c1".parse().unwrap();
         assert_eq!(mac.to_string(), "02:00:00:00:00:c1");
-        for bad in ["", "02:00:00:00:00", "02:00:00:00:00:c1:00", "02:00:00:00:00:xx", "2:0:0:0:0:+1x"] {
+        for bad in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:c1:00",
+            "02:00:00:00:00:xx",
+            "2:0:0:0:0:+1x",
+        ] {
             assert_eq!(bad.parse::<MacAddr>(), Err(MacParseError), "{bad}");
         }
     }

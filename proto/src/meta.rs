@@ -91,7 +91,8 @@ pub struct Meta<F: Family> {
     pub l4: u16,
     /// The transport protocol (behind IPv6 extension headers).
     pub protocol: Protocol,
-    /// TCP: the flags byte. SCTP: the first chunk's type. ICMP and ICMPv6: the type. Else 0.
+    /// TCP: the flags byte. SCTP: the first chunk's type, or ABORT where one follows a COOKIE chunk
+    /// (0 if there is no chunk). ICMP and ICMPv6: the type. Else 0.
     pub signal: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,

@@ -6,7 +6,9 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// An instant, or a span, in ticks of 4 ms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(transparent)]
 pub struct Ticks(pub u32);
 
@@ -38,7 +40,11 @@ impl Ticks {
     #[must_use]
     pub const fn left(self, now: Self) -> Self {
         let distance = self.0.wrapping_sub(now.0) as i32;
-        if distance > 0 { Self(distance as u32) } else { Self(0) }
+        if distance > 0 {
+            Self(distance as u32)
+        } else {
+            Self(0)
+        }
     }
 
     /// True once `now` has reached this instant.

@@ -1,0 +1,243 @@
+//! TCP: the states of IPVS, which watches a connection rather than taking part in it.
+//!
+//! It judges by flags alone, never by sequence numbers. Each event is one rule by direction; under
+//! `secure_tcp` the client's packets leave SYN_RECV and SYNACK as they are, until the server's ACK
+//! establishes. The states are those of /proc/net/ip_vs_conn, in the kernel's order.
+
+use super::step::{Direction, Variant};
+use crate::wire::tcp as wire;
+
+/// A connection's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// Before the first packet.
+    None,
+    /// Data flows.
+    Established,
+    /// The server opens towards the client.
+    SynSent,
+    /// The client has sent its SYN.
+    SynRecv,
+    /// The server closed first; under DR and TUN: the client did.
+    FinWait,
+    /// Both have closed.
+    TimeWait,
+    /// Reset, or a packet that makes no sense.
+    Close,
+    /// The client closed first.
+    CloseWait,
+    /// Waits for the last ACK.
+    LastAck,
+    /// Waits for a SYN.
+    Listen,
+    /// A SYN is answered or, under DR, seen, and not yet acknowledged (`secure_tcp`).
+    SynAck,
+}
+
+/// What a segment means: the first of RST, SYN, FIN and ACK that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Event {
+    /// RST.
+    Rst,
+    /// SYN without RST.
+    Syn,
+    /// FIN without RST and SYN.
+    Fin,
+    /// ACK alone.
+    Ack,
+    /// None of the four.
+    Nothing,
+}
+
+/// States that a row has room for, events that a table has room for: powers of two.
+const STATES: usize = 16;
+const EVENTS: usize = 8;
+const DIRECTIONS: usize = 4;
+const VARIANTS: usize = 2;
+const CELLS: usize = VARIANTS * DIRECTIONS * EVENTS * STATES;
+
+/// Every transition. A state byte or a direction that does not exist leads to CLOSE.
+static NEXT: [u8; CELLS] = cells();
+
+impl State {
+    /// Every state, in the order of its number.
+    pub const ALL: [Self; 11] = [
+        Self::None,
+        Self::Established,
+        Self::SynSent,
+        Self::SynRecv,
+        Self::FinWait,
+        Self::TimeWait,
+        Self::Close,
+        Self::CloseWait,
+        Self::LastAck,
+        Self::Listen,
+        Self::SynAck,
+    ];
+
+    /// Its name in listings.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Established => "ESTABLISHED",
+            Self::SynSent => "SYN_SENT",
+            Self::SynRecv => "SYN_RECV",
+            Self::FinWait => "FIN_WAIT",
+            Self::TimeWait => "TIME_WAIT",
+            Self::Close => "CLOSE",
+            Self::CloseWait => "CLOSE_WAIT",
+            Self::LastAck => "LAST_ACK",
+            Self::Listen => "LISTEN",
+            Self::SynAck => "SYNACK",
+        }
+    }
+
+    /// Its timeout in seconds, if the operator sets none.
+    #[must_use]
+    pub const fn default_secs(self) -> u32 {
+        match self {
+            Self::None => 2,
+            Self::Established => 900,
+            Self::SynRecv | Self::CloseWait => 60,
+            Self::Close => 10,
+            Self::LastAck => 30,
+            Self::SynSent | Self::FinWait | Self::TimeWait | Self::Listen | Self::SynAck => 120,
+        }
+    }
+}
+
+impl Event {
+    /// Every event.
+    pub const ALL: [Self; 5] = [Self::Rst, Self::Syn, Self::Fin, Self::Ack, Self::Nothing];
+
+    /// Of a segment with these flags.
+    #[must_use]
+    #[inline]
+    pub const fn from_flags(flags: u8) -> Self {
+        if flags & wire::RST != 0 {
+            Self::Rst
+        } else if flags & wire::SYN != 0 {
+            Self::Syn
+        } else if flags & wire::FIN != 0 {
+            Self::Fin
+        } else if flags & wire::ACK != 0 {
+            Self::Ack
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
+/// Whether a connection in this state counts as active: handshake and data.
+#[must_use]
+#[inline]
+pub const fn is_active(state: u8) -> bool {
+    const ACTIVE: u16 = 1 << State::Established as u8
+        | 1 << State::SynSent as u8
+        | 1 << State::SynRecv as u8
+        | 1 << State::SynAck as u8;
+    state < STATES as u8 && ACTIVE & (1 << state) != 0
+}
+
+/// The state after an event.
+#[must_use]
+#[inline]
+pub fn next(variant: Variant, direction: Direction, state: u8, event: Event) -> u8 {
+    let row = (variant as usize * DIRECTIONS + direction as usize) * EVENTS + event as usize;
+    let cell = row * STATES + usize::from(state) % STATES;
+    NEXT.get(cell).copied().unwrap_or(State::Close as u8)
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler only")]
+const fn cells() -> [u8; CELLS] {
+    let mut cells = [State::Close as u8; CELLS];
+    let mut cell = 0;
+    while cell < VARIANTS * DIRECTIONS * Event::ALL.len() * State::ALL.len() {
+        let (rest, state) = (cell / State::ALL.len(), cell % State::ALL.len());
+        let (rest, event) = (rest / Event::ALL.len(), rest % Event::ALL.len());
+        let (is_secure, direction) = (rest / DIRECTIONS == 1, rest % DIRECTIONS);
+        let row = (rest * EVENTS + event) * STATES;
+        let (from, event) = (State::ALL[state], Event::ALL[event]);
+        cells[row + state] = match direction {
+            0 => input(is_secure, from, event) as u8,
+            1 => output(is_secure, from, event) as u8,
+            2 => input_only(is_secure, from, event) as u8,
+            _ => State::Close as u8,
+        };
+        cell += 1;
+    }
+    cells
+}
+
+/// From the client, with the replies in sight.
+const fn input(is_secure: bool, from: State, event: Event) -> State {
+    use State::*;
+    match (event, from) {
+        (Event::Syn | Event::Fin | Event::Ack, SynAck) if is_secure => SynAck,
+        (Event::Ack, SynRecv) if is_secure => SynRecv,
+        (Event::Rst, SynAck) if is_secure => Close,
+
+        (Event::Rst, SynRecv | SynAck) => SynRecv,
+        (Event::Rst, LastAck | Listen) => from,
+        (Event::Rst | Event::Nothing, _) => Close,
+
+        (Event::Syn, Established | SynSent) => Established,
+        (Event::Syn, _) => SynRecv,
+
+        (Event::Fin, None) => Close,
+        (Event::Fin, Established) => CloseWait,
+        (Event::Fin, SynRecv | SynAck | FinWait) => TimeWait,
+
+        (Event::Ack, None | SynRecv | SynAck) => Established,
+        (Event::Ack, LastAck) => Close,
+
+        (Event::Fin | Event::Ack, _) => from,
+    }
+}
+
+/// From the server.
+const fn output(is_secure: bool, from: State, event: Event) -> State {
+    use State::*;
+    match (event, from) {
+        (Event::Rst, SynSent | TimeWait) => from,
+        (Event::Rst | Event::Nothing, _) => Close,
+
+        (Event::Syn, Established | Listen) => from,
+        (Event::Syn, SynRecv | SynAck) if is_secure => SynAck,
+        (Event::Syn, SynRecv | SynAck) => SynRecv,
+        (Event::Syn, _) => SynSent,
+
+        (Event::Fin, Established) => FinWait,
+        (Event::Fin, None | SynRecv | SynAck | CloseWait) => TimeWait,
+
+        (Event::Ack, None | SynRecv | SynAck | Listen) => Established,
+
+        (Event::Fin | Event::Ack, _) => from,
+    }
+}
+
+/// From the client, with the replies out of sight.
+const fn input_only(is_secure: bool, from: State, event: Event) -> State {
+    use State::*;
+    match (event, from) {
+        (Event::Rst, SynRecv | LastAck | Listen) => from,
+        (Event::Rst | Event::Nothing, _) => Close,
+
+        (Event::Syn, Established | SynSent) => Established,
+        (Event::Syn, SynRecv) => SynRecv,
+        (Event::Syn, _) if is_secure => SynAck,
+        (Event::Syn, _) => SynRecv,
+
+        (Event::Fin, None) => Close,
+        (Event::Fin, Established) => FinWait,
+        (Event::Fin, SynRecv | SynAck) => TimeWait,
+
+        (Event::Ack, None | SynRecv | SynAck) => Established,
+        (Event::Ack, LastAck) => Close,
+
+        (Event::Fin | Event::Ack, _) => from,
+    }
+}

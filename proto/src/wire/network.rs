@@ -1,0 +1,56 @@
+//! What the two IP headers have in common, and the family that they belong to.
+
+use super::{ipv4, ipv6};
+use crate::addr::{Address, Family, V4, V6};
+use crate::checksum::Delta;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+/// An IPv4 or IPv6 header, as rewriting sees it.
+///
+/// The setters of addresses keep the header's own checksum right, where it has one, and return the
+/// difference that the transport's checksum must follow.
+pub trait IpHeader: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned {
+    /// Its addresses.
+    type Addr: Address;
+    /// The source address.
+    fn src(&self) -> Self::Addr;
+    /// The destination address.
+    fn dst(&self) -> Self::Addr;
+    /// Replaces the source address.
+    fn set_src(&mut self, addr: Self::Addr) -> Delta;
+    /// Replaces the destination address.
+    fn set_dst(&mut self, addr: Self::Addr) -> Delta;
+    /// Time to live, or hop limit.
+    fn ttl(&self) -> u8;
+    /// Replaces time to live or hop limit.
+    fn set_ttl(&mut self, ttl: u8);
+    /// Type of service, or traffic class.
+    fn tos(&self) -> u8;
+}
+
+/// A family with its header's byte view.
+pub trait Network: Family {
+    /// The family's header.
+    type Header: IpHeader<Addr = Self::Addr>;
+
+    /// The header at `l3` of a frame, to be rewritten; `None` if it does not lie in the frame.
+    fn header_mut(frame: &mut [u8], l3: u16) -> Option<&mut Self::Header> {
+        let bytes = frame.get_mut(usize::from(l3)..)?;
+        let (header, _) = Self::Header::mut_from_prefix(bytes).ok()?;
+        Some(header)
+    }
+
+    /// The header at `l3` of a frame; `None` if it does not lie in the frame.
+    fn header(frame: &[u8], l3: u16) -> Option<&Self::Header> {
+        let (header, _) = Self::Header::ref_from_prefix(frame.get(usize::from(l3)..)?).ok()?;
+        Some(header)
+    }
+}
+
+impl Network for V4 {
+    type Header = ipv4::Header;
+}
+
+impl Network for V6 {
+    type Header = ipv6::Header;
+}
