@@ -4,3 +4,5 @@
 pub mod fib;
 pub mod port;
 pub mod punt;
+pub mod slab;
+pub mod table;

@@ -149,7 +149,10 @@ impl Cell {
     /// The connections of this worker.
     #[must_use]
     pub fn load(&self) -> Load {
-        Load { active: self.active.load(Relaxed), inactive: self.inactive.load(Relaxed) }
+        Load {
+            active: self.active.load(Relaxed),
+            inactive: self.inactive.load(Relaxed),
+        }
     }
 
     /// The statistics of this worker.
@@ -205,8 +208,20 @@ mod tests {
         cell.count_out(1500);
         cell.close(false);
         cell.open(true);
-        assert_eq!(cell.load(), Load { active: 1, inactive: 0 });
-        let expected = Counters { connections: 1, in_packets: 1, out_packets: 1, in_bytes: 40, out_bytes: 1500 };
+        assert_eq!(
+            cell.load(),
+            Load {
+                active: 1,
+                inactive: 0
+            }
+        );
+        let expected = Counters {
+            connections: 1,
+            in_packets: 1,
+            out_packets: 1,
+            in_bytes: 40,
+            out_bytes: 1500,
+        };
         assert_eq!(cell.counters(), expected);
         assert_eq!(cell.counters().since(expected), Counters::default());
         assert_eq!(cells.load(ServerIndex(0)), Load::default());

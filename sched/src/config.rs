@@ -69,8 +69,14 @@ impl ServiceKey {
     #[must_use]
     pub const fn family(&self) -> AddressFamily {
         match self {
-            Self::Address { address: IpAddr::V4(_), .. } => AddressFamily::Ipv4,
-            Self::Address { address: IpAddr::V6(_), .. } => AddressFamily::Ipv6,
+            Self::Address {
+                address: IpAddr::V4(_),
+                ..
+            } => AddressFamily::Ipv4,
+            Self::Address {
+                address: IpAddr::V6(_),
+                ..
+            } => AddressFamily::Ipv6,
             Self::Mark { family, .. } => *family,
         }
     }

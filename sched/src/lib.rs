@@ -15,8 +15,8 @@ pub mod snapshot;
 
 pub use cells::{Cells, Counters, Load, Loads};
 pub use config::{
-    AddressFamily, Method, Persistence, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceFlags,
-    ServiceKey, Transport, Tunnel, TunnelKind,
+    AddressFamily, Method, Persistence, SchedulerName, ServerConfig, ServerKey, ServiceConfig,
+    ServiceFlags, ServiceKey, Transport, Tunnel, TunnelKind,
 };
 pub use scheduler::Flow;
 pub use service::{Server, ServerIndex, Service, ServiceIndex};

@@ -50,7 +50,14 @@ impl Service {
     #[must_use]
     pub fn new(index: ServiceIndex, config: ServiceConfig, local: bool) -> Self {
         let scheduling = Scheduling::new(config.scheduler, &[]);
-        Self { index, config, local, servers: Vec::new(), added: 0, scheduling }
+        Self {
+            index,
+            config,
+            local,
+            servers: Vec::new(),
+            added: 0,
+            scheduling,
+        }
     }
 
     /// The servers, in the kernel's list order.
@@ -81,7 +88,14 @@ impl Service {
     pub fn with_server(&self, index: ServerIndex, config: ServerConfig) -> Self {
         let mut next = self.clone();
         next.added = next.added.wrapping_add(1);
-        next.servers.insert(0, Server { index, ordinal: next.added, config });
+        next.servers.insert(
+            0,
+            Server {
+                index,
+                ordinal: next.added,
+                config,
+            },
+        );
         next.scheduling.server_added(&next.servers);
         next
     }
@@ -103,10 +117,16 @@ impl Service {
     #[must_use]
     pub fn without_server(&self, key: ServerKey) -> Self {
         let mut next = self.clone();
-        let Some(at) = next.servers.iter().position(|s| s.config.key == key) else { return next };
+        let Some(at) = next.servers.iter().position(|s| s.config.key == key) else {
+            return next;
+        };
         let removed = next.servers.remove(at);
-        let before = at.checked_sub(1).and_then(|i| next.servers.get(i)).map(|s| s.ordinal);
-        next.scheduling.server_removed(&next.servers, removed.ordinal, before);
+        let before = at
+            .checked_sub(1)
+            .and_then(|i| next.servers.get(i))
+            .map(|s| s.ordinal);
+        next.scheduling
+            .server_removed(&next.servers, removed.ordinal, before);
         next
     }
 

@@ -48,7 +48,12 @@ impl SnapshotFamily for V6 {
 impl Snapshot {
     /// The service of this address and port, whether its address is local or not.
     #[inline]
-    pub fn lookup<F: SnapshotFamily>(&self, protocol: Protocol, addr: F::Addr, port: u16) -> Option<&Service> {
+    pub fn lookup<F: SnapshotFamily>(
+        &self,
+        protocol: Protocol,
+        addr: F::Addr,
+        port: u16,
+    ) -> Option<&Service> {
         let index = *F::index(self).get(&(protocol, addr, port))?;
         self.service(index)
     }
@@ -75,7 +80,10 @@ impl Snapshot {
     #[must_use]
     #[inline]
     pub fn is_available(&self, server: ServerIndex) -> bool {
-        self.available.get(server.0 as usize).copied().unwrap_or(false)
+        self.available
+            .get(server.0 as usize)
+            .copied()
+            .unwrap_or(false)
     }
 
     /// The lowest slot without a service.
@@ -90,11 +98,21 @@ impl Snapshot {
         let index = service.index;
         self.remove(index);
         match service.config.key {
-            ServiceKey::Address { protocol, address: IpAddr::V4(a), port } => {
-                self.by_addr4.insert((protocol.protocol(), a.into(), port), index);
+            ServiceKey::Address {
+                protocol,
+                address: IpAddr::V4(a),
+                port,
+            } => {
+                self.by_addr4
+                    .insert((protocol.protocol(), a.into(), port), index);
             }
-            ServiceKey::Address { protocol, address: IpAddr::V6(a), port } => {
-                self.by_addr6.insert((protocol.protocol(), a.into(), port), index);
+            ServiceKey::Address {
+                protocol,
+                address: IpAddr::V6(a),
+                port,
+            } => {
+                self.by_addr6
+                    .insert((protocol.protocol(), a.into(), port), index);
             }
             ServiceKey::Mark { .. } => {}
         }
@@ -117,10 +135,18 @@ impl Snapshot {
             self.set_available(server.index, false);
         }
         match old.config.key {
-            ServiceKey::Address { protocol, address: IpAddr::V4(a), port } => {
+            ServiceKey::Address {
+                protocol,
+                address: IpAddr::V4(a),
+                port,
+            } => {
                 self.by_addr4.remove(&(protocol.protocol(), a.into(), port));
             }
-            ServiceKey::Address { protocol, address: IpAddr::V6(a), port } => {
+            ServiceKey::Address {
+                protocol,
+                address: IpAddr::V6(a),
+                port,
+            } => {
                 self.by_addr6.remove(&(protocol.protocol(), a.into(), port));
             }
             ServiceKey::Mark { .. } => {}

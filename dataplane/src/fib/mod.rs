@@ -102,20 +102,30 @@ struct Routes<A> {
 
 impl<A> Default for Routes<A> {
     fn default() -> Self {
-        Self { ranges: Box::default(), neighbours: Box::default() }
+        Self {
+            ranges: Box::default(),
+            neighbours: Box::default(),
+        }
     }
 }
 
 impl<A: Address> Routes<A> {
     fn target(&self, dst: A) -> Target<A> {
         let behind = self.ranges.partition_point(|(start, _)| *start <= dst);
-        behind.checked_sub(1).and_then(|at| self.ranges.get(at)).map_or(Target::Unreachable, |r| r.1)
+        behind
+            .checked_sub(1)
+            .and_then(|at| self.ranges.get(at))
+            .map_or(Target::Unreachable, |r| r.1)
     }
 
     fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {
-        let at = self.neighbours.partition_point(|(i, a, _)| (*i, *a) < (interface, addr));
+        let at = self
+            .neighbours
+            .partition_point(|(i, a, _)| (*i, *a) < (interface, addr));
         match self.neighbours.get(at) {
-            Some((i, a, hop)) if (*i, *a) == (interface, addr) => hop.map_or(Route::Unreachable, Route::Hop),
+            Some((i, a, hop)) if (*i, *a) == (interface, addr) => {
+                hop.map_or(Route::Unreachable, Route::Hop)
+            }
             _ => Route::Unresolved(interface, addr),
         }
     }
@@ -204,8 +214,14 @@ impl Fib {
     #[must_use]
     #[inline]
     pub fn interface(&self, port: PortIndex, vlan: VlanId) -> Option<(InterfaceIndex, &Interface)> {
-        let at = self.interfaces.iter().position(|i| i.port == port && i.vlan == vlan)?;
-        Some((InterfaceIndex(u16::try_from(at).ok()?), self.interfaces.get(at)?))
+        let at = self
+            .interfaces
+            .iter()
+            .position(|i| i.port == port && i.vlan == vlan)?;
+        Some((
+            InterfaceIndex(u16::try_from(at).ok()?),
+            self.interfaces.get(at)?,
+        ))
     }
 }
 
@@ -225,7 +241,10 @@ struct Collected<A> {
 
 impl<A> Default for Collected<A> {
     fn default() -> Self {
-        Self { routes: Vec::new(), neighbours: BTreeMap::new() }
+        Self {
+            routes: Vec::new(),
+            neighbours: BTreeMap::new(),
+        }
     }
 }
 
@@ -234,16 +253,31 @@ pub trait BuilderFamily: Family {
     #[doc(hidden)]
     fn add_route(builder: &mut FibBuilder, prefix: Self::Addr, len: u8, target: Target<Self::Addr>);
     #[doc(hidden)]
-    fn add_neighbour(builder: &mut FibBuilder, interface: InterfaceIndex, addr: Self::Addr, state: Neighbour);
+    fn add_neighbour(
+        builder: &mut FibBuilder,
+        interface: InterfaceIndex,
+        addr: Self::Addr,
+        state: Neighbour,
+    );
 }
 
 macro_rules! builder_family {
     ($family:ty, $field:ident) => {
         impl BuilderFamily for $family {
-            fn add_route(b: &mut FibBuilder, prefix: Self::Addr, len: u8, target: Target<Self::Addr>) {
+            fn add_route(
+                b: &mut FibBuilder,
+                prefix: Self::Addr,
+                len: u8,
+                target: Target<Self::Addr>,
+            ) {
                 b.$field.routes.push((prefix.masked(len), len, target));
             }
-            fn add_neighbour(b: &mut FibBuilder, i: InterfaceIndex, addr: Self::Addr, state: Neighbour) {
+            fn add_neighbour(
+                b: &mut FibBuilder,
+                i: InterfaceIndex,
+                addr: Self::Addr,
+                state: Neighbour,
+            ) {
                 b.$field.neighbours.insert((i, addr), state);
             }
         }
@@ -267,7 +301,12 @@ impl FibBuilder {
 
     /// A route. Of two with the same prefix the later call wins, so add the preferred one last;
     /// [`Target::Local`] wins over all others that overlap it.
-    pub fn route<F: BuilderFamily>(&mut self, prefix: F::Addr, len: u8, target: Target<F::Addr>) -> &mut Self {
+    pub fn route<F: BuilderFamily>(
+        &mut self,
+        prefix: F::Addr,
+        len: u8,
+        target: Target<F::Addr>,
+    ) -> &mut Self {
         F::add_route(self, prefix, len, target);
         self
     }
@@ -290,20 +329,30 @@ impl FibBuilder {
         let interfaces = self.interfaces.into_boxed_slice();
         let v4 = self.v4.finish(&interfaces, &mut hops);
         let v6 = self.v6.finish(&interfaces, &mut hops);
-        Fib { version, interfaces, hops: hops.into_boxed_slice(), v4, v6 }
+        Fib {
+            version,
+            interfaces,
+            hops: hops.into_boxed_slice(),
+            v4,
+            v6,
+        }
     }
 }
 
 impl<A: Address> Collected<A> {
     fn finish(mut self, interfaces: &[Interface], hops: &mut Vec<Hop>) -> Routes<A> {
         // Short prefixes first, local ones last: each paints over what it covers.
-        self.routes.sort_by_key(|(_, len, target)| (*target == Target::Local, *len));
+        self.routes
+            .sort_by_key(|(_, len, target)| (*target == Target::Local, *len));
         let mut painted = BTreeMap::from([(0u128, Target::Unreachable)]);
         let last = u128::MAX.checked_shr(u32::from(128 - A::BITS)).unwrap_or(0);
         for (prefix, len, target) in self.routes {
             let start = prefix.bits();
             let end = start | last.checked_shr(len.into()).unwrap_or(0);
-            let behind = painted.range(..=end).next_back().map_or(Target::Unreachable, |(_, t)| *t);
+            let behind = painted
+                .range(..=end)
+                .next_back()
+                .map_or(Target::Unreachable, |(_, t)| *t);
             let covered: Vec<u128> = painted.range(start..=end).map(|(at, _)| *at).collect();
             for at in covered {
                 painted.remove(&at);
@@ -313,18 +362,40 @@ impl<A: Address> Collected<A> {
                 painted.entry(end + 1).or_insert(behind);
             }
         }
-        let mut ranges: Vec<_> = painted.into_iter().map(|(at, t)| (A::from_bits(at), t)).collect();
+        let mut ranges: Vec<_> = painted
+            .into_iter()
+            .map(|(at, t)| (A::from_bits(at), t))
+            .collect();
         ranges.dedup_by(|later, earlier| later.1 == earlier.1);
         let neighbours = self.neighbours.into_iter();
-        let neighbours = neighbours.map(|((i, a), n)| (i, a, hop_of(interfaces, i, n, hops))).collect();
-        Routes { ranges: ranges.into_boxed_slice(), neighbours }
+        let neighbours = neighbours
+            .map(|((i, a), n)| (i, a, hop_of(interfaces, i, n, hops)))
+            .collect();
+        Routes {
+            ranges: ranges.into_boxed_slice(),
+            neighbours,
+        }
     }
 }
 
-fn hop_of(interfaces: &[Interface], i: InterfaceIndex, n: Neighbour, hops: &mut Vec<Hop>) -> Option<HopIndex> {
-    let Neighbour::Resolved(mac) = n else { return None };
+fn hop_of(
+    interfaces: &[Interface],
+    i: InterfaceIndex,
+    n: Neighbour,
+    hops: &mut Vec<Hop>,
+) -> Option<HopIndex> {
+    let Neighbour::Resolved(mac) = n else {
+        return None;
+    };
     let on = interfaces.get(usize::from(i.0))?;
-    hops.push(Hop { mac, source: on.mac, interface: i, port: on.port, vlan: on.vlan, mtu: on.mtu });
+    hops.push(Hop {
+        mac,
+        source: on.mac,
+        interface: i,
+        port: on.port,
+        vlan: on.vlan,
+        mtu: on.mtu,
+    });
     Some(HopIndex(u32::try_from(hops.len() - 1).ok()?))
 }
 

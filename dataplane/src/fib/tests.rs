@@ -27,12 +27,24 @@ fn a_packet_takes_the_longest_prefix_and_its_neighbour() {
         .route::<V4>(a4("192.168.1.0"), 24, Target::OnLink(eth1))
         .route::<V4>(a4("192.168.1.254"), 32, Target::Local)
         .route::<V4>(a4("172.16.0.0"), 12, Target::Unreachable)
-        .neighbour::<V4>(eth0, a4("10.9.9.1"), Neighbour::Resolved(MacAddr([2, 0, 0, 0, 0, 0xc1])))
+        .neighbour::<V4>(
+            eth0,
+            a4("10.9.9.1"),
+            Neighbour::Resolved(MacAddr([2, 0, 0, 0, 0, 0xc1])),
+        )
         .neighbour::<V4>(eth1, a4("192.168.1.2"), Neighbour::Failed);
     let fib = b.build(7);
-    let Route::Hop(hop) = fib.route::<V4>(a4("8.8.8.8")) else { panic!("the gateway is resolved") };
-    assert_eq!(fib.hop(hop).map(|h| (h.mac, h.source)), Some((MacAddr([2, 0, 0, 0, 0, 0xc1]), interface(0).mac)));
-    assert_eq!(fib.route::<V4>(a4("192.168.1.1")), Route::Unresolved(eth1, a4("192.168.1.1")));
+    let Route::Hop(hop) = fib.route::<V4>(a4("8.8.8.8")) else {
+        panic!("the gateway is resolved")
+    };
+    assert_eq!(
+        fib.hop(hop).map(|h| (h.mac, h.source)),
+        Some((MacAddr([2, 0, 0, 0, 0, 0xc1]), interface(0).mac))
+    );
+    assert_eq!(
+        fib.route::<V4>(a4("192.168.1.1")),
+        Route::Unresolved(eth1, a4("192.168.1.1"))
+    );
     assert_eq!(fib.route::<V4>(a4("192.168.1.2")), Route::Unreachable);
     assert_eq!(fib.route::<V4>(a4("192.168.1.254")), Route::Local);
     assert_eq!(fib.route::<V4>(a4("172.31.255.255")), Route::Unreachable);
@@ -44,7 +56,8 @@ fn a_packet_takes_the_longest_prefix_and_its_neighbour() {
 fn the_local_table_is_asked_first() {
     let mut b = FibBuilder::new();
     let eth0 = b.interface(interface(0));
-    b.route::<V4>(a4("10.50.0.0"), 16, Target::Local).route::<V4>(a4("10.50.1.0"), 24, Target::OnLink(eth0));
+    b.route::<V4>(a4("10.50.0.0"), 16, Target::Local)
+        .route::<V4>(a4("10.50.1.0"), 24, Target::OnLink(eth0));
     let fib = b.build(1);
     assert!(fib.is_local::<V4>(a4("10.50.1.1")));
     assert!(fib.is_local::<V4>(a4("10.50.255.255")));

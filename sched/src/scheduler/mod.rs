@@ -30,7 +30,7 @@ pub struct Flow<A> {
 
 /// What happened to the server list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edit {
+pub(crate) enum Edit {
     /// A server was added.
     Added,
     /// A server's weight, thresholds or method were edited.
@@ -40,7 +40,7 @@ enum Edit {
 }
 
 /// One scheduling algorithm. `Self` is its immutable part.
-trait Scheduler: Sized {
+pub(crate) trait Scheduler: Sized {
     /// What workers share and write.
     type State;
     /// What an edit of the list does to the state.
@@ -65,7 +65,7 @@ trait Scheduler: Sized {
 
 /// A scheduler with its state and the changes not yet settled.
 #[derive(Debug)]
-struct Bound<S: Scheduler> {
+pub(crate) struct Bound<S: Scheduler> {
     built: S,
     state: Arc<S::State>,
     changes: Vec<S::Change>,
@@ -76,7 +76,11 @@ where
     S::Change: Clone,
 {
     fn clone(&self) -> Self {
-        Self { built: self.built.clone(), state: Arc::clone(&self.state), changes: self.changes.clone() }
+        Self {
+            built: self.built.clone(),
+            state: Arc::clone(&self.state),
+            changes: self.changes.clone(),
+        }
     }
 }
 
@@ -84,7 +88,11 @@ impl<S: Scheduler> Bound<S> {
     fn new(servers: &[Server]) -> Self {
         let built = S::build(servers);
         let state = Arc::new(built.start());
-        Self { built, state, changes: Vec::new() }
+        Self {
+            built,
+            state,
+            changes: Vec::new(),
+        }
     }
 
     fn edit(&mut self, servers: &[Server], edit: Edit) {
@@ -175,7 +183,10 @@ const HEAD: Place = Place::MAX;
 /// The servers behind a place, with their positions, to the end of the list. The list is in descending
 /// order of ordinals, so this holds even if the place's own server has gone.
 fn behind(servers: &[Server], place: Place) -> impl Iterator<Item = (usize, &Server)> {
-    servers.iter().enumerate().skip_while(move |(_, s)| s.ordinal >= place)
+    servers
+        .iter()
+        .enumerate()
+        .skip_while(move |(_, s)| s.ordinal >= place)
 }
 
 #[cfg(test)]

@@ -11,15 +11,15 @@ use pvs_proto::Address;
 
 /// Nothing is built.
 #[derive(Clone, Debug)]
-pub(super) struct Rr;
+pub(crate) struct Rr;
 
 /// The place of the server last used.
 #[derive(Debug)]
-pub(super) struct State(AtomicU32);
+pub(crate) struct State(AtomicU32);
 
 /// The removed server's place, and the place before it.
 #[derive(Clone, Debug)]
-pub(super) struct Removed {
+pub(crate) struct Removed {
     ordinal: Place,
     before: Place,
 }
@@ -38,14 +38,19 @@ impl Scheduler for Rr {
 
     fn change(&self, edit: Edit) -> Option<Removed> {
         match edit {
-            Edit::Removed { ordinal, before } => Some(Removed { ordinal, before: before.unwrap_or(HEAD) }),
+            Edit::Removed { ordinal, before } => Some(Removed {
+                ordinal,
+                before: before.unwrap_or(HEAD),
+            }),
             Edit::Added | Edit::Edited => None,
         }
     }
 
     fn settle(state: &State, change: &Removed) {
         // Fails if the position is elsewhere, which is right.
-        let _ = state.0.compare_exchange(change.ordinal, change.before, Relaxed, Relaxed);
+        let _ = state
+            .0
+            .compare_exchange(change.ordinal, change.before, Relaxed, Relaxed);
     }
 
     fn pick<A: Address, L: Loads>(
@@ -60,7 +65,10 @@ impl Scheduler for Rr {
             let (at, server) = behind(servers, seen)
                 .chain(servers.iter().enumerate())
                 .find(|(_, s)| usable(s, 1, loads))?;
-            match state.0.compare_exchange_weak(seen, server.ordinal, Relaxed, Relaxed) {
+            match state
+                .0
+                .compare_exchange_weak(seen, server.ordinal, Relaxed, Relaxed)
+            {
                 Ok(_) => return Some(at),
                 Err(now) => seen = now,
             }

@@ -2,7 +2,8 @@
 
 use crate::cells::{Cells, Load, Loads};
 use crate::config::{
-    Method, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceFlags, ServiceKey, Transport, Tunnel,
+    Method, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceFlags, ServiceKey,
+    Transport, Tunnel,
 };
 use crate::scheduler::Flow;
 use crate::service::{ServerIndex, Service, ServiceIndex};
@@ -17,7 +18,10 @@ fn gcd(a: u32, b: u32) -> u32 {
 
 fn server(n: u8, weight: u32) -> ServerConfig {
     ServerConfig {
-        key: ServerKey { address: IpAddr::V4(Ipv4Addr::new(192, 168, 1, n)), port: 80 },
+        key: ServerKey {
+            address: IpAddr::V4(Ipv4Addr::new(192, 168, 1, n)),
+            port: 80,
+        },
         method: Method::Route,
         weight,
         upper_threshold: 0,
@@ -33,7 +37,13 @@ fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
         port: 80,
     };
     let flags = ServiceFlags::default();
-    let config = ServiceConfig { key, scheduler, flags, persistence: None, engine: None };
+    let config = ServiceConfig {
+        key,
+        scheduler,
+        flags,
+        persistence: None,
+        engine: None,
+    };
     let mut service = Service::new(ServiceIndex(0), config, true);
     for (n, weight) in (1u8..).zip(weights) {
         service = service.with_server(ServerIndex(n.into()), server(n, *weight));
@@ -43,7 +53,15 @@ fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
 }
 
 fn pick<L: Loads>(service: &Service, loads: &L) -> Option<u32> {
-    service.pick(&Flow::<Addr4> { client: Default::default(), virtual_: Default::default() }, loads).map(|s| s.index.0)
+    service
+        .pick(
+            &Flow::<Addr4> {
+                client: Default::default(),
+                virtual_: Default::default(),
+            },
+            loads,
+        )
+        .map(|s| s.index.0)
 }
 
 fn picks(service: &Service, n: usize) -> Vec<u32> {
@@ -53,12 +71,18 @@ fn picks(service: &Service, n: usize) -> Vec<u32> {
 
 #[test]
 fn rr_goes_from_the_last_added_to_the_first() {
-    assert_eq!(picks(&service(SchedulerName::Rr, &[1, 1, 1]), 7), [3, 2, 1, 3, 2, 1, 3]);
+    assert_eq!(
+        picks(&service(SchedulerName::Rr, &[1, 1, 1]), 7),
+        [3, 2, 1, 3, 2, 1, 3]
+    );
 }
 
 #[test]
 fn rr_skips_weight_zero_and_refuses_when_all_are_zero() {
-    assert_eq!(picks(&service(SchedulerName::Rr, &[1, 0, 1]), 4), [3, 1, 3, 1]);
+    assert_eq!(
+        picks(&service(SchedulerName::Rr, &[1, 0, 1]), 4),
+        [3, 1, 3, 1]
+    );
     assert_eq!(picks(&service(SchedulerName::Rr, &[0, 0]), 4), []);
     assert_eq!(picks(&service(SchedulerName::Rr, &[]), 4), []);
 }
@@ -77,7 +101,9 @@ fn rr_falls_back_to_the_server_before_a_removed_one() {
 fn rr_starts_at_a_new_head_when_the_used_head_was_removed() {
     let s = service(SchedulerName::Rr, &[1, 1]);
     assert_eq!(picks(&s, 1), [2]);
-    let s = s.without_server(server(2, 1).key).with_server(ServerIndex(3), server(3, 1));
+    let s = s
+        .without_server(server(2, 1).key)
+        .with_server(ServerIndex(3), server(3, 1));
     let mut s = s;
     s.settle();
     assert_eq!(picks(&s, 3), [3, 1, 3]);
@@ -93,10 +119,19 @@ fn an_edit_that_is_never_published_moves_nothing() {
 
 #[test]
 fn wrr_gives_each_its_weight_in_descending_steps() {
-    // Weights 1, 2, 3 on 1, 2, 3; the list is 3, 2, 1.
-    assert_eq!(picks(&service(SchedulerName::Wrr, &[1, 2, 3]), 12), [3, 3, 2, 3, 2, 1, 3, 3, 2, 3, 2, 1]);
-    // A divisor of 10 changes nothing but the steps.
-    assert_eq!(picks(&service(SchedulerName::Wrr, &[10, 20, 30]), 6), [3, 3, 2, 3, 2, 1]);
+    // Weights 1, 2, 3 on 1, 2, 3; the list is 3, 2, 1. The current weight starts where the first
+    // server put it, at 1, and is not raised by those that came later.
+    assert_eq!(
+        picks(&service(SchedulerName::Wrr, &[1, 2, 3]), 9),
+        [3, 2, 1, 3, 3, 2, 3, 2, 1]
+    );
+    // As recorded of the kernel for 3, 2, 1; a divisor of 10 changes nothing but the steps.
+    for weights in [[3, 2, 1], [30, 20, 10]] {
+        assert_eq!(
+            picks(&service(SchedulerName::Wrr, &weights), 9),
+            [3, 2, 1, 1, 2, 1, 3, 2, 1]
+        );
+    }
 }
 
 struct Table(HashMap<u32, Load>);

@@ -9,7 +9,7 @@ use pvs_proto::Address;
 
 /// Nothing is built.
 #[derive(Clone, Debug)]
-pub(super) struct Wlc;
+pub(crate) struct Wlc;
 
 impl Scheduler for Wlc {
     type State = ();
@@ -35,12 +35,17 @@ impl Scheduler for Wlc {
         loads: &L,
     ) -> Option<usize> {
         let mut least: Option<(usize, u64, u64)> = None;
-        for (at, server) in servers.iter().enumerate().filter(|(_, s)| usable(s, 1, loads)) {
+        for (at, server) in servers
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| usable(s, 1, loads))
+        {
             let overhead = loads.load(server.index).overhead();
             let weight = u64::from(server.config.weight);
             // A product is below 2^41 * 2^31.
             let lighter = least.is_none_or(|(_, least_overhead, least_weight)| {
-                u128::from(least_overhead) * u128::from(weight) > u128::from(overhead) * u128::from(least_weight)
+                u128::from(least_overhead) * u128::from(weight)
+                    > u128::from(overhead) * u128::from(least_weight)
             });
             if lighter {
                 least = Some((at, overhead, weight));

@@ -12,7 +12,7 @@ use pvs_proto::Address;
 
 /// The range of the current weight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wrr {
+pub(crate) struct Wrr {
     /// Where the current weight starts: the greatest weight less (step - 1); 0 if no server is usable.
     top: u32,
     /// The greatest common divisor of the positive weights, at least 1.
@@ -21,7 +21,7 @@ pub(super) struct Wrr {
 
 /// Place and current weight in one word, so that a worker moves both at once.
 #[derive(Debug)]
-pub(super) struct State(AtomicU64);
+pub(crate) struct State(AtomicU64);
 
 #[derive(Clone, Copy)]
 struct Mark {
@@ -35,7 +35,10 @@ impl Mark {
     }
 
     const fn unpack(word: u64) -> Self {
-        Self { place: (word >> 32) as u32, weight: word as u32 }
+        Self {
+            place: (word >> 32) as u32,
+            weight: word as u32,
+        }
     }
 }
 
@@ -59,7 +62,13 @@ impl Scheduler for Wrr {
     }
 
     fn start(&self) -> State {
-        State(AtomicU64::new(Mark { place: HEAD, weight: self.top }.pack()))
+        State(AtomicU64::new(
+            Mark {
+                place: HEAD,
+                weight: self.top,
+            }
+            .pack(),
+        ))
     }
 
     fn change(&self, _: Edit) -> Option<Self> {
@@ -76,7 +85,13 @@ impl Scheduler for Wrr {
             } else {
                 weight
             };
-            Some(Mark { place: HEAD, weight }.pack())
+            Some(
+                Mark {
+                    place: HEAD,
+                    weight,
+                }
+                .pack(),
+            )
         };
         let _ = state.0.fetch_update(Relaxed, Relaxed, reset);
     }
@@ -94,7 +109,10 @@ impl Scheduler for Wrr {
         let mut seen = state.0.load(Relaxed);
         loop {
             let (mark, at) = self.walk(servers, Mark::unpack(seen), loads);
-            match state.0.compare_exchange_weak(seen, mark.pack(), Relaxed, Relaxed) {
+            match state
+                .0
+                .compare_exchange_weak(seen, mark.pack(), Relaxed, Relaxed)
+            {
                 Ok(_) => return at,
                 Err(now) => seen = now,
             }
@@ -115,10 +133,22 @@ impl Wrr {
         loop {
             for (at, server) in behind(servers, place) {
                 if usable(server, weight, loads) {
-                    return (Mark { place: server.ordinal, weight }, Some(at));
+                    return (
+                        Mark {
+                            place: server.ordinal,
+                            weight,
+                        },
+                        Some(at),
+                    );
                 }
                 if stop == Some(server.ordinal) {
-                    return (Mark { place: server.ordinal, weight }, None);
+                    return (
+                        Mark {
+                            place: server.ordinal,
+                            weight,
+                        },
+                        None,
+                    );
                 }
             }
             place = HEAD;
@@ -127,7 +157,13 @@ impl Wrr {
                 weight = self.top;
                 // A whole pass at the lowest step is over, or the only walk began at the head.
                 if last_pass || start == HEAD {
-                    return (Mark { place: HEAD, weight }, None);
+                    return (
+                        Mark {
+                            place: HEAD,
+                            weight,
+                        },
+                        None,
+                    );
                 }
                 restarted = true;
             }

@@ -1,0 +1,234 @@
+//! The index: buckets of one cache line, ten slots each, their signatures compared at once by SIMD.
+//!
+//! A tuple has two buckets, the second derived from the first and the signature. It goes into the
+//! first one that has room; how many of a bucket's own tuples had to go to their second one is
+//! counted in the bucket, so that a look-up reads a second cache line only if there is a reason.
+
+use super::EntryIndex;
+use crate::slab::{Backing, Slab, SlabError};
+use zerocopy::{FromZeros, Immutable, KnownLayout};
+
+/// Slots in a bucket.
+const WAYS: usize = 10;
+
+/// Of a hundred slots at most this many are used when the table is full and all of it is NAT.
+const FULL_PERCENT: u64 = 70;
+
+/// Which of a connection's two tuples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to the virtual address.
+    Request,
+    /// From the server to the client, under NAT.
+    Reply,
+}
+
+/// What a slot holds: an entry and a direction. A slot of a removed entry is never seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Slot(u32);
+
+impl Slot {
+    pub(super) const NONE: Self = Self(EntryIndex::NONE.0);
+
+    pub(super) const fn new(entry: EntryIndex, direction: Direction) -> Self {
+        match direction {
+            Direction::Request => Self(entry.0),
+            Direction::Reply => Self(entry.0 | 1 << 31),
+        }
+    }
+
+    #[inline]
+    pub(super) const fn entry(self) -> EntryIndex {
+        EntryIndex(self.0 & (u32::MAX >> 1))
+    }
+
+    #[inline]
+    pub(super) const fn direction(self) -> Direction {
+        if self.0 >> 31 == 0 {
+            Direction::Request
+        } else {
+            Direction::Reply
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, FromZeros, Immutable, KnownLayout)]
+#[repr(C, align(64))]
+struct Bucket {
+    /// 0 is an empty slot.
+    signatures: [u16; WAYS],
+    /// Tuples whose first bucket this is and which are in their second one.
+    spilled: u16,
+    reserved: u16,
+    slots: [Slot; WAYS],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is one cache line");
+
+/// Positions of equal signatures, lowest first.
+struct Positions(u32);
+
+impl Iterator for Positions {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let at = self.0.trailing_zeros();
+        self.0 &= self.0 - 1;
+        Some(at as usize)
+    }
+}
+
+impl Bucket {
+    #[inline]
+    fn positions(&self, signature: u16) -> Positions {
+        Positions(crate::slab::equal_lanes(self, signature) & ((1 << WAYS) - 1))
+    }
+
+    fn put(&mut self, signature: u16, slot: Slot) -> bool {
+        let Some(at) = self.positions(0).next() else {
+            return false;
+        };
+        self.set(at, signature, slot)
+    }
+
+    fn set(&mut self, at: usize, signature: u16, slot: Slot) -> bool {
+        let (Some(s), Some(p)) = (self.signatures.get_mut(at), self.slots.get_mut(at)) else {
+            return false;
+        };
+        *s = signature;
+        *p = slot;
+        true
+    }
+
+    fn take(&mut self, signature: u16, slot: Slot) -> bool {
+        let found = self
+            .positions(signature)
+            .find(|at| self.slots.get(*at) == Some(&slot));
+        found.is_some_and(|at| self.set(at, 0, Slot::NONE))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Index {
+    buckets: Slab<Bucket>,
+    mask: usize,
+}
+
+#[inline]
+const fn signature(hash: u64) -> u16 {
+    let s = (hash >> 48) as u16;
+    if s == 0 { 1 } else { s }
+}
+
+impl Index {
+    pub(super) fn new(connections: u32, backing: Backing) -> Result<Self, SlabError> {
+        let slots = u64::from(connections) * 2 * 100 / FULL_PERCENT;
+        let buckets = usize::try_from(slots)
+            .unwrap_or(usize::MAX)
+            .div_ceil(WAYS)
+            .next_power_of_two()
+            .max(2);
+        Ok(Self {
+            buckets: Slab::new(buckets, backing)?,
+            mask: buckets - 1,
+        })
+    }
+
+    #[inline]
+    fn first_at(&self, hash: u64) -> usize {
+        hash as usize & self.mask
+    }
+
+    /// Its own inverse: the second bucket's second bucket is the first.
+    #[inline]
+    fn second_at(&self, hash: u64) -> usize {
+        let step = (u64::from(signature(hash)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as usize;
+        (self.first_at(hash) ^ (step | 1)) & self.mask
+    }
+
+    #[inline]
+    pub(super) fn prefetch(&self, hash: u64) {
+        if let Some(bucket) = self.buckets.get(self.first_at(hash)) {
+            crate::slab::prefetch(bucket);
+        }
+    }
+
+    /// The first slot with the hash's signature in its first bucket.
+    #[inline]
+    pub(super) fn first(&self, hash: u64) -> Slot {
+        let Some(bucket) = self.buckets.get(self.first_at(hash)) else {
+            return Slot::NONE;
+        };
+        let at = bucket.positions(signature(hash)).next();
+        at.and_then(|at| bucket.slots.get(at))
+            .copied()
+            .unwrap_or(Slot::NONE)
+    }
+
+    /// The slot of a hash that `holds`.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, holds: impl Fn(Slot) -> bool) -> Option<Slot> {
+        let bucket = self.buckets.get(self.first_at(hash))?;
+        let in_bucket = |bucket: &Bucket| {
+            bucket
+                .positions(signature(hash))
+                .filter_map(|at| bucket.slots.get(at).copied())
+                .find(|s| holds(*s))
+        };
+        if let Some(slot) = in_bucket(bucket) {
+            return Some(slot);
+        }
+        if bucket.spilled == 0 {
+            return None;
+        }
+        self.buckets.get(self.second_at(hash)).and_then(in_bucket)
+    }
+
+    /// False if both buckets are full.
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot) -> bool {
+        let (first, second) = (self.first_at(hash), self.second_at(hash));
+        if self
+            .buckets
+            .get_mut(first)
+            .is_some_and(|b| b.put(signature(hash), slot))
+        {
+            return true;
+        }
+        if !self
+            .buckets
+            .get_mut(second)
+            .is_some_and(|b| b.put(signature(hash), slot))
+        {
+            return false;
+        }
+        if let Some(b) = self.buckets.get_mut(first) {
+            b.spilled = b.spilled.saturating_add(1);
+        }
+        true
+    }
+
+    pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
+        let (first, second) = (self.first_at(hash), self.second_at(hash));
+        if self
+            .buckets
+            .get_mut(first)
+            .is_some_and(|b| b.take(signature(hash), slot))
+        {
+            return;
+        }
+        if self
+            .buckets
+            .get_mut(second)
+            .is_some_and(|b| b.take(signature(hash), slot))
+        {
+            if let Some(b) = self.buckets.get_mut(first) {
+                b.spilled = b.spilled.saturating_sub(1);
+            }
+        }
+    }
+}
