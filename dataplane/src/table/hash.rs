@@ -23,7 +23,10 @@ impl HashKeys {
         // Weyl steps, each mixed to full width: a small seed must not make small keys.
         Self([1, 2, 3, 4].map(|n: u64| {
             let step = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            fold(step ^ 0xa076_1d64_78bd_642f, step.rotate_left(32) ^ 0xe703_7ed1_a0b4_28db)
+            fold(
+                step ^ 0xa076_1d64_78bd_642f,
+                step.rotate_left(32) ^ 0xe703_7ed1_a0b4_28db,
+            )
         }))
     }
 

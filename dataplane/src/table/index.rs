@@ -1,8 +1,9 @@
 //! The index: buckets of one cache line, ten slots each, their signatures compared at once by SIMD.
 //!
 //! A tuple has two buckets, the second derived from the first and the signature. It goes into the
-//! first one that has room; how many of a bucket's own tuples had to go to their second one is
-//! counted in the bucket, so that a look-up reads a second cache line only if there is a reason.
+//! first one that has room; if neither has, a tuple of theirs makes room by moving to its own other
+//! bucket. How many of a bucket's own tuples are in their second one is counted in the bucket, so
+//! that a look-up reads a second cache line only if there is a reason.
 
 use super::EntryIndex;
 use crate::slab::{Backing, Slab, SlabError};
@@ -189,46 +190,71 @@ impl Index {
         self.buckets.get(self.second_at(hash)).and_then(in_bucket)
     }
 
-    /// False if both buckets are full.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot) -> bool {
+    /// False if both buckets are full and nothing in them can move. `hash_of` tells the hash of a slot
+    /// that is in the index.
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot, hash_of: impl Fn(Slot) -> u64) -> bool {
         let (first, second) = (self.first_at(hash), self.second_at(hash));
-        if self
-            .buckets
-            .get_mut(first)
-            .is_some_and(|b| b.put(signature(hash), slot))
-        {
+        if self.put(first, hash, slot) || self.put(second, hash, slot) {
             return true;
         }
-        if !self
+        [first, second]
+            .into_iter()
+            .any(|at| self.make_room(at, &hash_of) && self.put(at, hash, slot))
+    }
+
+    /// Puts a slot into one of its hash's two buckets.
+    fn put(&mut self, at: usize, hash: u64, slot: Slot) -> bool {
+        let fits = self
             .buckets
-            .get_mut(second)
-            .is_some_and(|b| b.put(signature(hash), slot))
-        {
+            .get_mut(at)
+            .is_some_and(|b| b.put(signature(hash), slot));
+        if fits && at != self.first_at(hash) {
+            self.spill(hash, 1);
+        }
+        fits
+    }
+
+    /// Takes a slot out of one of its hash's two buckets.
+    fn take(&mut self, at: usize, hash: u64, slot: Slot) -> bool {
+        let found = self
+            .buckets
+            .get_mut(at)
+            .is_some_and(|b| b.take(signature(hash), slot));
+        if found && at != self.first_at(hash) {
+            self.spill(hash, -1);
+        }
+        found
+    }
+
+    fn spill(&mut self, hash: u64, change: i16) {
+        let first = self.first_at(hash);
+        if let Some(bucket) = self.buckets.get_mut(first) {
+            bucket.spilled = bucket.spilled.saturating_add_signed(change);
+        }
+    }
+
+    /// Moves one slot of a full bucket to its other bucket, if any of the ten has room there.
+    fn make_room(&mut self, at: usize, hash_of: &impl Fn(Slot) -> u64) -> bool {
+        let Some(slots) = self.buckets.get(at).map(|b| b.slots) else {
             return false;
-        }
-        if let Some(b) = self.buckets.get_mut(first) {
-            b.spilled = b.spilled.saturating_add(1);
-        }
-        true
+        };
+        slots.into_iter().any(|slot| {
+            let hash = hash_of(slot);
+            let first = self.first_at(hash);
+            let other = if first == at {
+                self.second_at(hash)
+            } else {
+                first
+            };
+            // In its new place before it leaves the old one: it is never lost.
+            self.put(other, hash, slot) && self.take(at, hash, slot)
+        })
     }
 
     pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
         let (first, second) = (self.first_at(hash), self.second_at(hash));
-        if self
-            .buckets
-            .get_mut(first)
-            .is_some_and(|b| b.take(signature(hash), slot))
-        {
-            return;
-        }
-        if self
-            .buckets
-            .get_mut(second)
-            .is_some_and(|b| b.take(signature(hash), slot))
-        {
-            if let Some(b) = self.buckets.get_mut(first) {
-                b.spilled = b.spilled.saturating_sub(1);
-            }
+        if !self.take(first, hash, slot) {
+            self.take(second, hash, slot);
         }
     }
 }

@@ -185,14 +185,14 @@ impl<F: Family> Table<F> {
             return Err(Refused::Collision);
         }
         let at = self.take().ok_or(Refused::Full)?;
-        if !self.index_both(at, &request, reply.as_ref()) {
-            self.give_back(at);
-            return Err(Refused::BucketFull);
-        }
         if let Some(slot) = self.arena.get_mut(at.get()) {
             *slot = entry;
             slot.flags = slot.flags.with(Flags::USED);
             slot.deadline = now.after(slot.timeout);
+        }
+        if !self.index_both(at, &request, reply.as_ref()) {
+            self.give_back(at);
+            return Err(Refused::BucketFull);
         }
         self.used += 1;
         self.wheel.link(&mut self.arena, at.0, now);
@@ -200,18 +200,26 @@ impl<F: Family> Table<F> {
     }
 
     fn index_both(&mut self, at: EntryIndex, request: &Tuple<F>, reply: Option<&Tuple<F>>) -> bool {
-        let hash = self.hash(request);
-        if !self.index.insert(hash, Slot::new(at, Direction::Request)) {
+        if !self.index_one(request, Slot::new(at, Direction::Request)) {
             return false;
         }
         let Some(reply) = reply else { return true };
-        let fits = self
-            .index
-            .insert(self.hash(reply), Slot::new(at, Direction::Reply));
+        let fits = self.index_one(reply, Slot::new(at, Direction::Reply));
         if !fits {
-            self.index.remove(hash, Slot::new(at, Direction::Request));
+            self.index
+                .remove(self.hash(request), Slot::new(at, Direction::Request));
         }
         fits
+    }
+
+    fn index_one(&mut self, tuple: &Tuple<F>, slot: Slot) -> bool {
+        let (arena, keys) = (&self.arena, &self.keys);
+        let hash_of = |s: Slot| {
+            arena
+                .get(s.entry().get())
+                .map_or(0, |e| keys.hash(&e.tuple(s.direction())))
+        };
+        self.index.insert(keys.hash(tuple), slot, hash_of)
     }
 
     fn take(&mut self) -> Option<EntryIndex> {
