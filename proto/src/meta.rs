@@ -122,7 +122,8 @@ pub enum Packet {
     Other(Other),
 }
 
-/// Declares an enum of reasons with the sentence that an operator reads for each.
+/// Declares an enum of reasons, each with its counter's name and the sentence that an operator reads.
+#[macro_export]
 macro_rules! reasons {
     ($(#[$outer:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident => $label:literal,)+ }) => {
         $(#[$outer])*

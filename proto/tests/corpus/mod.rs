@@ -1,6 +1,13 @@
 //! The corpus of frames: reads frames.txt, and says of a parsed frame what its verdicts say.
 //!
-//! Shared by the tests of several crates, which name it by path.
+//! Shared by the tests of several crates, which name it by path; not every one needs all of it.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use pvs_proto::{
     Endpoint, Family, Fragment, Link, Malformed, Meta, Other, Packet, Protocol, VlanId,
