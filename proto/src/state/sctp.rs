@@ -266,3 +266,56 @@ const fn input_only(from: State, event: Event) -> State {
 const fn is_opening(state: State) -> bool {
     (state as u8) < State::Established as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIRECTIONS: [Direction; 3] = [Direction::Input, Direction::Output, Direction::InputOnly];
+
+    #[test]
+    fn every_pair_leads_to_a_state() {
+        for direction in DIRECTIONS {
+            for (state, event) in (0..=u8::MAX).flat_map(|s| Event::ALL.map(|e| (s, e))) {
+                let to = next(direction, state, event);
+                assert!(
+                    usize::from(to) < State::ALL.len(),
+                    "{state} {event:?}: {to}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_abort_ends_every_association() {
+        for (direction, from) in DIRECTIONS.iter().flat_map(|d| State::ALL.map(|s| (*d, s))) {
+            let to = next(direction, from as u8, Event::Abort);
+            let ends = [State::Closed as u8, State::Rejected as u8];
+            assert!(ends.contains(&to), "{direction:?} {from:?}");
+        }
+    }
+
+    #[test]
+    fn an_established_association_survives_the_handshake() {
+        let handshake = [Event::Data, Event::Init, Event::InitAck, Event::CookieEcho];
+        for direction in DIRECTIONS {
+            for event in handshake
+                .into_iter()
+                .chain([Event::CookieAck, Event::Error])
+            {
+                let established = State::Established as u8;
+                assert_eq!(
+                    next(direction, established, event),
+                    established,
+                    "{event:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_chunk_is_data() {
+        let known = (0..=u8::MAX).filter(|kind| Event::from_chunk(*kind) != Event::Data);
+        assert_eq!(known.collect::<Vec<_>>(), [1, 2, 6, 7, 8, 9, 10, 11, 14]);
+    }
+}

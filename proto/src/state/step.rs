@@ -133,3 +133,66 @@ pub fn label(protocol: Protocol, state: u8) -> &'static str {
 pub const fn template_label(is_assured: bool) -> &'static str {
     if is_assured { "ASSURED" } else { "NONE" }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::tcp as wire;
+
+    fn event(protocol: Protocol, state: u8, signal: u8) -> Event {
+        Event {
+            protocol,
+            from_server: false,
+            no_output: false,
+            state,
+            signal,
+        }
+    }
+
+    #[test]
+    fn a_reply_clears_no_output_for_good() {
+        let timeouts = Timeouts::default();
+        let syn = Event {
+            no_output: true,
+            ..event(Protocol::TCP, NONE, wire::SYN)
+        };
+        let step = advance(&timeouts, Variant::Normal, syn);
+        assert!(step.no_output && step.is_active && !step.assures);
+        let reply = Event {
+            from_server: true,
+            state: step.state,
+            signal: wire::ACK,
+            ..syn
+        };
+        let step = advance(&timeouts, Variant::Normal, reply);
+        assert!(!step.no_output && step.assures);
+        assert_eq!(label(Protocol::TCP, step.state), "ESTABLISHED");
+    }
+
+    #[test]
+    fn udp_is_never_active_and_a_reply_assures_its_template() {
+        let timeouts = Timeouts::default();
+        let datagram = event(Protocol::UDP, NONE, 0);
+        let step = advance(&timeouts, Variant::Secure, datagram);
+        assert_eq!((step.is_active, step.assures), (false, false));
+        assert_eq!(step.timeout, Ticks::from_secs(300));
+        let reply = Event {
+            from_server: true,
+            ..datagram
+        };
+        assert!(advance(&timeouts, Variant::Normal, reply).assures);
+    }
+
+    #[test]
+    fn labels_of_states_that_do_not_exist() {
+        assert_eq!(label(Protocol::TCP, 11), "ERR!");
+        assert_eq!(label(Protocol::SCTP, 14), "ERR!");
+        assert_eq!(label(Protocol::SCTP, 11), "S-ACK-SENT");
+        assert_eq!(label(Protocol::UDP, 0), "UDP");
+        assert_eq!(label(Protocol(0), 0), "NONE");
+        assert_eq!(
+            (template_label(false), template_label(true)),
+            ("NONE", "ASSURED")
+        );
+    }
+}

@@ -241,3 +241,95 @@ const fn input_only(is_secure: bool, from: State, event: Event) -> State {
         (Event::Fin | Event::Ack, _) => from,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VARIANTS: [Variant; 2] = [Variant::Normal, Variant::Secure];
+    const DIRECTIONS: [Direction; 3] = [Direction::Input, Direction::Output, Direction::InputOnly];
+
+    #[test]
+    fn every_pair_leads_to_a_state() {
+        for (variant, direction) in VARIANTS.iter().flat_map(|v| DIRECTIONS.map(|d| (*v, d))) {
+            for state in 0..=u8::MAX {
+                for event in Event::ALL {
+                    let to = next(variant, direction, state, event);
+                    assert!(
+                        usize::from(to) < State::ALL.len(),
+                        "{state} {event:?}: {to}"
+                    );
+                }
+                let to = next(variant, direction, state, Event::Nothing);
+                assert_eq!(to, State::Close as u8, "a segment without flags closes");
+            }
+        }
+    }
+
+    /// What secure_tcp is about: it has its say in these transitions and in no other.
+    #[test]
+    fn secure_tcp_changes_fifteen_transitions() {
+        use State::*;
+        let mut changed = Vec::new();
+        for (direction, state) in DIRECTIONS.iter().flat_map(|d| State::ALL.map(|s| (*d, s))) {
+            for event in Event::ALL {
+                let [normal, secure] = VARIANTS.map(|v| next(v, direction, state as u8, event));
+                if normal != secure {
+                    changed.push((direction, event, state, State::ALL[usize::from(secure)]));
+                }
+            }
+        }
+        let input = [
+            (Event::Ack, SynRecv, SynRecv),
+            (Event::Rst, SynAck, Close),
+            (Event::Syn, SynAck, SynAck),
+            (Event::Fin, SynAck, SynAck),
+            (Event::Ack, SynAck, SynAck),
+        ];
+        let output = [(Event::Syn, SynRecv, SynAck), (Event::Syn, SynAck, SynAck)];
+        let syn = [
+            None, FinWait, TimeWait, Close, CloseWait, LastAck, Listen, SynAck,
+        ];
+        let input_only = syn.map(|from| (Event::Syn, from, SynAck));
+        let expected = [
+            (Direction::Input, &input[..]),
+            (Direction::Output, &output[..]),
+            (Direction::InputOnly, &input_only[..]),
+        ];
+        let expected = expected.iter().flat_map(|(direction, changes)| {
+            changes
+                .iter()
+                .map(|(event, from, to)| (*direction, *event, *from, *to))
+        });
+        assert_eq!(changed, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_first_of_rst_syn_fin_ack_counts() {
+        for flags in 0..=u8::MAX {
+            let expected = match flags & 0x17 {
+                f if f & 0x04 != 0 => Event::Rst,
+                f if f & 0x02 != 0 => Event::Syn,
+                f if f & 0x01 != 0 => Event::Fin,
+                0x10 => Event::Ack,
+                _ => Event::Nothing,
+            };
+            assert_eq!(Event::from_flags(flags), expected, "{flags:02x}");
+        }
+    }
+
+    #[test]
+    fn four_states_are_active() {
+        let active = (0..=u8::MAX).filter(|state| is_active(*state));
+        let expected = [
+            State::Established,
+            State::SynSent,
+            State::SynRecv,
+            State::SynAck,
+        ];
+        assert_eq!(
+            active.collect::<Vec<_>>(),
+            expected.map(|state| state as u8)
+        );
+    }
+}
