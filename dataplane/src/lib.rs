@@ -2,7 +2,11 @@
 #![deny(unsafe_code)]
 
 pub mod fib;
+pub mod memory;
 pub mod port;
 pub mod punt;
+pub mod reason;
 pub mod slab;
+pub mod stats;
 pub mod table;
+pub mod worker;

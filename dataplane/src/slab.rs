@@ -213,6 +213,7 @@ pub fn equal_lanes<T: zerocopy::Immutable>(line: &T, wanted: u16) -> u32 {
         let next = unsafe { at.add(1) };
         // SAFETY: as for `low`.
         let high = unsafe { _mm_load_si128(next) };
+        #[allow(clippy::multiple_unsafe_ops_per_block)] // one precondition for all four
         // SAFETY: SSE2 is part of x86-64.
         unsafe {
             let wanted = _mm_set1_epi16(wanted as i16);

@@ -8,11 +8,45 @@ use crate::service::{ServerIndex, Service, ServiceIndex};
 use core::net::IpAddr;
 use hashbrown::HashMap;
 use pvs_proto::state::Timeouts;
-use pvs_proto::{Addr4, Addr6, Family, Protocol, V4, V6};
+use pvs_proto::{Addr4, Addr6, Address, Family, Protocol, V4, V6};
 use std::sync::Arc;
 
-/// What a service is looked up by.
-type Key<A> = (Protocol, A, u16);
+/// The services of one family by what a packet carries.
+#[derive(Clone, Debug)]
+pub struct Index<A> {
+    by_port: HashMap<(Protocol, A, u16), ServiceIndex>,
+    /// How many services have the address, whatever their ports.
+    by_addr: HashMap<(Protocol, A), u32>,
+}
+
+impl<A> Default for Index<A> {
+    fn default() -> Self {
+        Self {
+            by_port: HashMap::new(),
+            by_addr: HashMap::new(),
+        }
+    }
+}
+
+impl<A: Address> Index<A> {
+    fn put(&mut self, protocol: Protocol, addr: A, port: u16, index: ServiceIndex) {
+        if self.by_port.insert((protocol, addr, port), index).is_none() {
+            *self.by_addr.entry((protocol, addr)).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, protocol: Protocol, addr: A, port: u16) {
+        if self.by_port.remove(&(protocol, addr, port)).is_none() {
+            return;
+        }
+        if let Some(count) = self.by_addr.get_mut(&(protocol, addr)) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.by_addr.remove(&(protocol, addr));
+            }
+        }
+    }
+}
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default)]
@@ -23,25 +57,25 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     services: Vec<Option<Arc<Service>>>,
     available: Vec<bool>,
-    by_addr4: HashMap<Key<Addr4>, ServiceIndex>,
-    by_addr6: HashMap<Key<Addr6>, ServiceIndex>,
+    v4: Index<Addr4>,
+    v6: Index<Addr6>,
 }
 
 /// A family that services can be looked up in.
 pub trait SnapshotFamily: Family {
     #[doc(hidden)]
-    fn index(snapshot: &Snapshot) -> &HashMap<Key<Self::Addr>, ServiceIndex>;
+    fn index(snapshot: &Snapshot) -> &Index<Self::Addr>;
 }
 
 impl SnapshotFamily for V4 {
-    fn index(snapshot: &Snapshot) -> &HashMap<Key<Addr4>, ServiceIndex> {
-        &snapshot.by_addr4
+    fn index(snapshot: &Snapshot) -> &Index<Addr4> {
+        &snapshot.v4
     }
 }
 
 impl SnapshotFamily for V6 {
-    fn index(snapshot: &Snapshot) -> &HashMap<Key<Addr6>, ServiceIndex> {
-        &snapshot.by_addr6
+    fn index(snapshot: &Snapshot) -> &Index<Addr6> {
+        &snapshot.v6
     }
 }
 
@@ -54,8 +88,13 @@ impl Snapshot {
         addr: F::Addr,
         port: u16,
     ) -> Option<&Service> {
-        let index = *F::index(self).get(&(protocol, addr, port))?;
+        let index = *F::index(self).by_port.get(&(protocol, addr, port))?;
         self.service(index)
+    }
+
+    /// True if a service has this address, whatever its port.
+    pub fn serves<F: SnapshotFamily>(&self, protocol: Protocol, addr: F::Addr) -> bool {
+        F::index(self).by_addr.contains_key(&(protocol, addr))
     }
 
     /// The service in a slot.
@@ -67,7 +106,17 @@ impl Snapshot {
     /// The service of this name.
     #[must_use]
     pub fn find(&self, key: &ServiceKey) -> Option<&Service> {
-        self.services().find(|s| s.config.key == *key)
+        match *key {
+            ServiceKey::Address {
+                protocol,
+                address,
+                port,
+            } => match address {
+                IpAddr::V4(a) => self.lookup::<V4>(protocol.protocol(), a.into(), port),
+                IpAddr::V6(a) => self.lookup::<V6>(protocol.protocol(), a.into(), port),
+            },
+            ServiceKey::Mark { .. } => self.services().find(|s| s.config.key == *key),
+        }
     }
 
     /// All services, in the order of their slots.
@@ -97,25 +146,7 @@ impl Snapshot {
     pub fn put(&mut self, service: Service) {
         let index = service.index;
         self.remove(index);
-        match service.config.key {
-            ServiceKey::Address {
-                protocol,
-                address: IpAddr::V4(a),
-                port,
-            } => {
-                self.by_addr4
-                    .insert((protocol.protocol(), a.into(), port), index);
-            }
-            ServiceKey::Address {
-                protocol,
-                address: IpAddr::V6(a),
-                port,
-            } => {
-                self.by_addr6
-                    .insert((protocol.protocol(), a.into(), port), index);
-            }
-            ServiceKey::Mark { .. } => {}
-        }
+        self.set_index(service.config.key, Some(index));
         for server in service.servers() {
             self.set_available(server.index, true);
         }
@@ -134,23 +165,7 @@ impl Snapshot {
         for server in old.servers() {
             self.set_available(server.index, false);
         }
-        match old.config.key {
-            ServiceKey::Address {
-                protocol,
-                address: IpAddr::V4(a),
-                port,
-            } => {
-                self.by_addr4.remove(&(protocol.protocol(), a.into(), port));
-            }
-            ServiceKey::Address {
-                protocol,
-                address: IpAddr::V6(a),
-                port,
-            } => {
-                self.by_addr6.remove(&(protocol.protocol(), a.into(), port));
-            }
-            ServiceKey::Mark { .. } => {}
-        }
+        self.set_index(old.config.key, None);
         Some(old)
     }
 
@@ -179,6 +194,24 @@ impl Snapshot {
     #[must_use]
     pub fn has_family(&self, family: AddressFamily) -> bool {
         self.services().any(|s| s.config.key.family() == family)
+    }
+
+    fn set_index(&mut self, key: ServiceKey, index: Option<ServiceIndex>) {
+        let ServiceKey::Address {
+            protocol,
+            address,
+            port,
+        } = key
+        else {
+            return;
+        };
+        let protocol = protocol.protocol();
+        match (address, index) {
+            (IpAddr::V4(a), Some(index)) => self.v4.put(protocol, a.into(), port, index),
+            (IpAddr::V6(a), Some(index)) => self.v6.put(protocol, a.into(), port, index),
+            (IpAddr::V4(a), None) => self.v4.remove(protocol, a.into(), port),
+            (IpAddr::V6(a), None) => self.v6.remove(protocol, a.into(), port),
+        }
     }
 
     fn set_available(&mut self, server: ServerIndex, available: bool) {

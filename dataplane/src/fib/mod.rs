@@ -117,18 +117,6 @@ impl<A: Address> Routes<A> {
             .and_then(|at| self.ranges.get(at))
             .map_or(Target::Unreachable, |r| r.1)
     }
-
-    fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {
-        let at = self
-            .neighbours
-            .partition_point(|(i, a, _)| (*i, *a) < (interface, addr));
-        match self.neighbours.get(at) {
-            Some((i, a, hop)) if (*i, *a) == (interface, addr) => {
-                hop.map_or(Route::Unreachable, Route::Hop)
-            }
-            _ => Route::Unresolved(interface, addr),
-        }
-    }
 }
 
 /// Forwarding information.
@@ -154,6 +142,8 @@ pub trait Lookup<A> {
     fn route(&self, dst: A) -> Route<A>;
     #[doc(hidden)]
     fn is_local(&self, dst: A) -> bool;
+    #[doc(hidden)]
+    fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A>;
 }
 
 impl<A: Address> Lookup<A> for Routes<A> {
@@ -169,6 +159,18 @@ impl<A: Address> Lookup<A> for Routes<A> {
 
     fn is_local(&self, dst: A) -> bool {
         self.target(dst) == Target::Local
+    }
+
+    fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {
+        let at = self
+            .neighbours
+            .partition_point(|(i, a, _)| (*i, *a) < (interface, addr));
+        match self.neighbours.get(at) {
+            Some((i, a, hop)) if (*i, *a) == (interface, addr) => {
+                hop.map_or(Route::Unreachable, Route::Hop)
+            }
+            _ => Route::Unresolved(interface, addr),
+        }
     }
 }
 
@@ -189,6 +191,15 @@ impl Fib {
     #[inline]
     pub fn route<F: FibFamily>(&self, dst: F::Addr) -> Route<F::Addr> {
         F::routes(self).route(dst)
+    }
+
+    /// What is known of a neighbour.
+    pub fn neighbour<F: FibFamily>(
+        &self,
+        interface: InterfaceIndex,
+        addr: F::Addr,
+    ) -> Route<F::Addr> {
+        F::routes(self).neighbour(interface, addr)
     }
 
     /// True if a packet to this address is for Linux itself.

@@ -30,7 +30,8 @@ pub enum Direction {
 pub struct Slot(u32);
 
 impl Slot {
-    pub(super) const NONE: Self = Self(EntryIndex::NONE.0);
+    /// No slot.
+    pub const NONE: Self = Self(EntryIndex::NONE.0);
 
     pub(super) const fn new(entry: EntryIndex, direction: Direction) -> Self {
         match direction {

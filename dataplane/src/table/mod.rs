@@ -15,12 +15,12 @@ mod wheel;
 pub use entry::{Entry, EntryIndex, Flags};
 pub use evict::EvictClass;
 pub use hash::HashKeys;
-pub use index::Direction;
+pub use index::{Direction, Slot};
 
 use crate::slab::{Backing, Slab, SlabError};
 use entry::NIL;
 use evict::Hand;
-use index::{Index, Slot};
+use index::Index;
 use pvs_proto::{Endpoint, Family, Protocol, Ticks};
 use wheel::Wheel;
 

@@ -1,0 +1,84 @@
+//! Why a packet was dropped. Every reason has a counter and a sentence that operators read.
+
+use pvs_proto::Malformed;
+
+pvs_proto::reasons! {
+    /// Why a well-formed packet was dropped.
+    DropReason {
+        /// The frame is addressed to another host: the switch floods, and two directors would both balance it.
+        OtherHost => "other_host",
+        /// The frame carries a VLAN that no interface of the mirror has.
+        UnknownVlan => "unknown_vlan",
+        /// The packet belongs to a connection of another worker, and can't be handed over to it.
+        WrongWorker => "wrong_worker",
+        /// The source address can't be one: loopback, multicast, unspecified or broadcast.
+        MartianSource => "martian_source",
+        /// A fragment to or from a service: pieces are not followed to their connection.
+        Fragment => "fragment",
+        /// The time to live ran out here.
+        TtlExceeded => "ttl_exceeded",
+        /// The service has no server that may take a new connection.
+        NoServer => "no_server",
+        /// The connection's server was removed from its service.
+        ServerRemoved => "server_removed",
+        /// There is no route, or the next hop does not answer.
+        HostUnreachable => "host_unreachable",
+        /// The route leads out by an interface that is no port of pvs.
+        NoPort => "no_port",
+        /// Too many packets wait for the hardware address of their next hop.
+        NeighbourQueueFull => "neighbour_queue_full",
+        /// The hardware address of the next hop was not found in time.
+        NeighbourTimeout => "neighbour_timeout",
+        /// The packet is larger than the interface that it would leave by can send.
+        TooBig => "too_big",
+        /// The connection table is full, and nothing in it may be evicted.
+        TableFull => "table_full",
+        /// Both buckets of the connection are full and nothing in them can move.
+        BucketFull => "bucket_full",
+        /// The server's replies could not be told from those of another connection.
+        ReplyCollision => "reply_collision",
+        /// The tunnel method is configured, which this dataplane can't do.
+        MethodUnsupported => "method_unsupported",
+        /// The device took no more frames.
+        TxRefused => "tx_refused",
+        /// There was no room before the frame for a VLAN tag.
+        NoHeadroom => "no_headroom",
+        /// The configuration says that service traffic is to be dropped, to see what a failure looks like.
+        Rehearsal => "rehearsal",
+    }
+}
+
+/// Where a packet's way ended, if not in a transmit queue or with Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// The frame is malformed.
+    Malformed(Malformed),
+    /// The packet is sound, and was dropped.
+    Dropped(DropReason),
+}
+
+impl Loss {
+    /// Every loss there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let malformed = Malformed::ALL.iter().map(|m| Self::Malformed(*m));
+        malformed.chain(DropReason::ALL.iter().map(|d| Self::Dropped(*d)))
+    }
+
+    /// The counter's name.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Malformed(m) => m.label(),
+            Self::Dropped(d) => d.label(),
+        }
+    }
+
+    /// What it means, in a sentence.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Malformed(m) => m.sentence(),
+            Self::Dropped(d) => d.sentence(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A worker's own counters: written by it alone with plain loads and stores, read by anybody.
+
+use crate::reason::{DropReason, Loss};
+use crate::table::EvictClass;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use pvs_proto::Malformed;
+
+/// What a worker counts besides the servers' cells.
+#[derive(Debug, Default)]
+pub struct WorkerStats {
+    malformed: [AtomicU64; Malformed::ALL.len()],
+    dropped: [AtomicU64; DropReason::ALL.len()],
+    evicted: [AtomicU64; 4],
+    received: AtomicU64,
+    sent: AtomicU64,
+    injected: AtomicU64,
+    expired: AtomicU64,
+    polls: AtomicU64,
+    busy_polls: AtomicU64,
+    connections: AtomicU64,
+}
+
+#[inline]
+fn add(counter: Option<&AtomicU64>, n: u64) {
+    if let Some(counter) = counter {
+        counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+}
+
+/// A worker's totals at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Frames taken from the ports.
+    pub received: u64,
+    /// Frames given to the ports, those from Linux included.
+    pub sent: u64,
+    /// Frames from Linux.
+    pub injected: u64,
+    /// Connections that expired.
+    pub expired: u64,
+    /// Connections that were evicted from a full table.
+    pub evicted: u64,
+    /// Turns of the poll loop.
+    pub polls: u64,
+    /// Turns in which a frame came.
+    pub busy_polls: u64,
+    /// Connections in the table.
+    pub connections: u64,
+}
+
+impl WorkerStats {
+    #[inline]
+    pub(crate) fn count_loss(&self, loss: Loss) {
+        match loss {
+            Loss::Malformed(m) => add(self.malformed.get(m as usize), 1),
+            Loss::Dropped(d) => self.count_dropped(d, 1),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn count_dropped(&self, reason: DropReason, n: u64) {
+        add(self.dropped.get(reason as usize), n);
+    }
+
+    pub(crate) fn count_evicted(&self, class: EvictClass) {
+        add(self.evicted.get(class as usize), 1);
+    }
+
+    pub(crate) fn count_expired(&self) {
+        add(Some(&self.expired), 1);
+    }
+
+    pub(crate) fn count_injected(&self) {
+        add(Some(&self.injected), 1);
+    }
+
+    #[inline]
+    pub(crate) fn count_sent(&self, n: u64) {
+        add(Some(&self.sent), n);
+    }
+
+    #[inline]
+    pub(crate) fn count_poll(&self, received: u64, connections: u32) {
+        add(Some(&self.polls), 1);
+        if received > 0 {
+            add(Some(&self.busy_polls), 1);
+            add(Some(&self.received), received);
+        }
+        self.connections.store(connections.into(), Relaxed);
+    }
+
+    /// How often a packet was lost for this reason.
+    #[must_use]
+    pub fn lost(&self, loss: Loss) -> u64 {
+        let counter = match loss {
+            Loss::Malformed(m) => self.malformed.get(m as usize),
+            Loss::Dropped(d) => self.dropped.get(d as usize),
+        };
+        counter.map_or(0, |c| c.load(Relaxed))
+    }
+
+    /// The reasons for which packets were lost, with how often.
+    pub fn losses(&self) -> impl Iterator<Item = (Loss, u64)> {
+        Loss::all()
+            .map(|loss| (loss, self.lost(loss)))
+            .filter(|(_, n)| *n > 0)
+    }
+
+    /// The totals.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let read = |c: &AtomicU64| c.load(Relaxed);
+        Totals {
+            received: read(&self.received),
+            sent: read(&self.sent),
+            injected: read(&self.injected),
+            expired: read(&self.expired),
+            evicted: self.evicted.iter().map(read).sum(),
+            polls: read(&self.polls),
+            busy_polls: read(&self.busy_polls),
+            connections: read(&self.connections),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The decision: find the packet's connection, advance its state, count, rewrite. Or, on a miss, hand it
+//! to the scheduler or to Linux.
+
+use super::View;
+use super::hops::{self, HopFamily, ServerHops};
+use super::lane::{Item, Verdict};
+use super::rewrite;
+use super::schedule;
+use crate::fib::Hop;
+use crate::port::Buf;
+use crate::reason::DropReason;
+use crate::table::{Direction, Entry, EntryIndex, Flags, Table};
+use pvs_proto::state::{self, TcpState, Variant};
+use pvs_proto::wire::tcp;
+use pvs_proto::{Endpoint, Family, Fragment, Meta, Protocol};
+use pvs_sched::Method;
+
+/// What becomes of one packet.
+#[inline]
+pub(super) fn decide<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    hops: &mut ServerHops,
+    item: &Item<F>,
+    buf: &mut B,
+) -> Verdict {
+    if item.meta.fragment != Fragment::None {
+        return schedule::fragment(view, table, item);
+    }
+    let Some((at, direction)) = table.find(item.hash, item.candidate, &item.tuple) else {
+        return schedule::miss(view, table, hops, item, buf);
+    };
+    if direction == Direction::Request && may_begin_anew(table, at, &item.meta) {
+        if let Some(entry) = table.remove(at) {
+            ended(view, &entry);
+        }
+        return schedule::miss(view, table, hops, item, buf);
+    }
+    established(view, table, hops, item, buf, at, direction)
+}
+
+/// A SYN on a connection that is over is scheduled anew (`conn_reuse_mode` 1).
+#[inline]
+fn may_begin_anew<F: HopFamily>(table: &Table<F>, at: EntryIndex, meta: &Meta<F>) -> bool {
+    meta.protocol == Protocol::TCP
+        && meta.signal & (tcp::SYN | tcp::RST) == tcp::SYN
+        && table.get(at).is_some_and(|e| {
+            e.state == TcpState::TimeWait as u8 || e.state == TcpState::Close as u8
+        })
+}
+
+/// A packet of a connection that is in the table.
+#[inline]
+pub(super) fn established<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    hops: &mut ServerHops,
+    item: &Item<F>,
+    buf: &mut B,
+    at: EntryIndex,
+    direction: Direction,
+) -> Verdict {
+    let Some(entry) = table.get_mut(at) else {
+        return Verdict::drop(DropReason::ServerRemoved);
+    };
+    let listed = view.config.is_available(entry.server_index());
+    if !listed && direction == Direction::Request {
+        return Verdict::drop(DropReason::ServerRemoved);
+    }
+    let old_timeout = entry.timeout;
+    advance(view, entry, &item.meta, direction, listed);
+    let nearer = entry.timeout.0 < old_timeout.0;
+    let verdict = match direction {
+        Direction::Request => to_server(view, hops, entry, &item.meta, buf),
+        Direction::Reply => to_client(view, entry, &item.meta, buf),
+    };
+    if nearer {
+        table.reschedule(at, view.now);
+    }
+    verdict
+}
+
+/// Advances state, timer and counters; the packet counts even if it can't be forwarded then.
+#[inline]
+fn advance<F: Family>(
+    view: &View<'_>,
+    entry: &mut Entry<F>,
+    meta: &Meta<F>,
+    direction: Direction,
+    listed: bool,
+) {
+    let event = state::Event {
+        protocol: meta.protocol,
+        from_server: direction == Direction::Reply,
+        no_output: entry.flags.has(Flags::NO_OUTPUT),
+        state: entry.state,
+        signal: meta.signal,
+    };
+    let step = state::advance(&view.config.timeouts, Variant::Normal, event);
+    let cell = view.cells.get(entry.server_index());
+    if step.is_active == entry.flags.has(Flags::INACTIVE) {
+        if let Some(cell) = cell {
+            cell.close(!step.is_active);
+            cell.open(step.is_active);
+        }
+        entry.flags = match step.is_active {
+            true => entry.flags.without(Flags::INACTIVE),
+            false => entry.flags.with(Flags::INACTIVE),
+        };
+    }
+    if !step.no_output {
+        entry.flags = entry.flags.without(Flags::NO_OUTPUT);
+    }
+    entry.state = step.state;
+    entry.timeout = step.timeout;
+    entry.deadline = view.now.after(step.timeout);
+    if direction == Direction::Request {
+        entry.packets = entry.packets.wrapping_add(1);
+    }
+    if let Some(cell) = cell.filter(|_| listed) {
+        match direction {
+            Direction::Request => cell.count_in(meta.ip_len),
+            Direction::Reply => cell.count_out(meta.ip_len),
+        }
+    }
+}
+
+#[inline]
+fn to_server<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    let way = hops.towards::<F>(view, entry.server_index(), entry.server);
+    forward(way, meta, buf, |buf| match entry.flags.method() {
+        Method::Masquerade => {
+            let server = Endpoint {
+                addr: entry.server,
+                port: entry.server_port,
+            };
+            rewrite::destination(buf, meta, server)
+        }
+        Method::Route | Method::Local => Ok(()),
+        Method::Tunnel => Err(Verdict::drop(DropReason::MethodUnsupported)),
+    })
+}
+
+#[inline]
+fn to_client<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    entry: &mut Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    let way = hops::to_client(view, entry);
+    let source = Endpoint {
+        addr: entry.virtual_,
+        port: entry.virtual_port,
+    };
+    forward(way, meta, buf, |buf| rewrite::source(buf, meta, source))
+}
+
+/// What every forwarded packet goes through: time to live, size, its own rewrite, its new link layer.
+#[inline]
+fn forward<F: HopFamily, B: Buf>(
+    way: Result<&Hop, Verdict>,
+    meta: &Meta<F>,
+    buf: &mut B,
+    translate: impl FnOnce(&mut B) -> Result<(), Verdict>,
+) -> Verdict {
+    let waits = match &way {
+        Ok(hop) if meta.ip_len > hop.mtu => return Verdict::drop(DropReason::TooBig),
+        Ok(_) => None,
+        Err(wait @ Verdict::Wait(..)) => Some(*wait),
+        Err(verdict) => return *verdict,
+    };
+    if meta.ttl <= 1 {
+        return Verdict::drop(DropReason::TtlExceeded);
+    }
+    if let Err(verdict) = translate(buf).and_then(|()| rewrite::hop_limit(buf, meta)) {
+        return verdict;
+    }
+    match (way, waits) {
+        (Ok(hop), _) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
+        (_, Some(wait)) => wait,
+        _ => Verdict::drop(DropReason::NoHeadroom),
+    }
+}
+
+/// A connection is over: its server has one less.
+pub(super) fn ended<F: Family>(view: &View<'_>, entry: &Entry<F>) {
+    if let Some(cell) = view.cells.get(entry.server_index()) {
+        cell.close(!entry.flags.has(Flags::INACTIVE));
+    }
+}

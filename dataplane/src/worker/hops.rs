@@ -1,0 +1,76 @@
+//! The way to a server or client, found once for each version of the forwarding information.
+
+use super::View;
+use super::lane::Verdict;
+use crate::fib::{Fib, FibFamily, Hop, HopIndex, Route};
+use crate::punt::PuntClass;
+use crate::reason::DropReason;
+use crate::table::Entry;
+use pvs_proto::wire::Network;
+use pvs_sched::{ServerIndex, SnapshotFamily};
+
+/// A family that the engine forwards: it can be parsed, looked up, routed and rewritten.
+pub(super) trait HopFamily: FibFamily + SnapshotFamily + Network {}
+
+impl<F: FibFamily + SnapshotFamily + Network> HopFamily for F {}
+
+/// Each server's next hop, with the version that it belongs to.
+pub(super) struct ServerHops(Box<[(u32, HopIndex)]>);
+
+impl ServerHops {
+    pub(super) fn new(servers: usize) -> Self {
+        Self(vec![(0, HopIndex(0)); servers].into_boxed_slice())
+    }
+
+    /// The next hop towards a server, or what becomes of a packet that has none.
+    #[inline]
+    pub(super) fn towards<'a, F: HopFamily>(
+        &mut self,
+        view: &View<'a>,
+        server: ServerIndex,
+        address: F::Addr,
+    ) -> Result<&'a Hop, Verdict> {
+        let Some((version, cached)) = self.0.get_mut(server.0 as usize) else {
+            return route::<F>(view.fib, address).map(|(_, hop)| hop);
+        };
+        if *version == view.fib.version {
+            if let Some(hop) = view.fib.hop(*cached) {
+                return Ok(hop);
+            }
+        }
+        let (index, hop) = route::<F>(view.fib, address)?;
+        *version = view.fib.version;
+        *cached = index;
+        Ok(hop)
+    }
+}
+
+/// The next hop towards an entry's client, or what becomes of a packet that has none.
+#[inline]
+pub(super) fn to_client<'a, F: HopFamily>(
+    view: &View<'a>,
+    entry: &mut Entry<F>,
+) -> Result<&'a Hop, Verdict> {
+    if let Some(hop) = entry
+        .next_hop(view.fib.version)
+        .and_then(|index| view.fib.hop(index))
+    {
+        return Ok(hop);
+    }
+    let (index, hop) = route::<F>(view.fib, entry.client)?;
+    entry.set_next_hop(view.fib.version, index);
+    Ok(hop)
+}
+
+fn route<F: HopFamily>(fib: &Fib, address: F::Addr) -> Result<(HopIndex, &Hop), Verdict> {
+    match fib.route::<F>(address) {
+        Route::Hop(index) => match fib.hop(index) {
+            Some(hop) => Ok((index, hop)),
+            None => Err(Verdict::drop(DropReason::HostUnreachable)),
+        },
+        Route::Local => Err(Verdict::Punt(PuntClass::Local)),
+        Route::Unresolved(interface, neighbour) => Err(Verdict::Wait(interface, neighbour.into())),
+        Route::Elsewhere => Err(Verdict::drop(DropReason::NoPort)),
+        Route::Unreachable => Err(Verdict::drop(DropReason::HostUnreachable)),
+    }
+}

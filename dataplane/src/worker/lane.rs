@@ -1,0 +1,111 @@
+//! The packets of a burst between the stages: one lane for each address family, one body for both.
+
+use super::View;
+use super::decide;
+use super::hops::{HopFamily, ServerHops};
+use crate::fib::{InterfaceIndex, PortIndex};
+use crate::port::{BURST, Batch, Buf};
+use crate::punt::PuntClass;
+use crate::reason::{DropReason, Loss};
+use crate::table::{Slot, Table, Tuple};
+use arrayvec::ArrayVec;
+use pvs_proto::{Family, Malformed, Meta, V4, V6};
+use std::net::IpAddr;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Rewritten: out by this port.
+    Send(PortIndex),
+    /// Rewritten but for the hardware address of this next hop.
+    Wait(InterfaceIndex, IpAddr),
+    /// As it came, to Linux.
+    Punt(PuntClass),
+    /// Freed and counted.
+    Lose(Loss),
+}
+
+impl Verdict {
+    /// Dropped for a reason.
+    pub(super) const fn drop(reason: DropReason) -> Self {
+        Self::Lose(Loss::Dropped(reason))
+    }
+
+    /// Malformed for a reason.
+    pub(super) const fn malformed(reason: Malformed) -> Self {
+        Self::Lose(Loss::Malformed(reason))
+    }
+}
+
+/// A verdict for each packet of the burst.
+pub(super) struct Verdicts([Verdict; BURST]);
+
+impl Verdicts {
+    /// To Linux, unless a stage says otherwise.
+    pub(super) fn new() -> Self {
+        Self([Verdict::Punt(PuntClass::Local); BURST])
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, at: u8, verdict: Verdict) {
+        if let Some(slot) = self.0.get_mut(usize::from(at)) {
+            *slot = verdict;
+        }
+    }
+
+    pub(super) fn into_iter(self) -> impl Iterator<Item = Verdict> {
+        self.0.into_iter()
+    }
+}
+
+/// A packet on its way through the stages.
+pub(super) struct Item<F: Family> {
+    /// Its place in the burst.
+    pub at: u8,
+    /// Its source and destination as the table knows them.
+    pub tuple: Tuple<F>,
+    /// What the parser said.
+    pub meta: Meta<F>,
+    /// The tuple's hash.
+    pub hash: u64,
+    /// Where the look-up will try first.
+    pub candidate: Slot,
+}
+
+/// A burst's packets of one family.
+pub(super) type Lane<F> = ArrayVec<Item<F>, BURST>;
+
+/// A burst's packets that may be balanced.
+pub(super) struct Lanes {
+    pub v4: Lane<V4>,
+    pub v6: Lane<V6>,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Self {
+            v4: Lane::new(),
+            v6: Lane::new(),
+        }
+    }
+}
+
+/// Carries a lane through look-up and decision.
+#[inline]
+pub(super) fn carry<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    hops: &mut ServerHops,
+    lane: &mut Lane<F>,
+    batch: &mut Batch<B>,
+    verdicts: &mut Verdicts,
+) {
+    for item in lane.iter_mut() {
+        item.candidate = table.candidate(item.hash);
+    }
+    for item in lane.iter() {
+        if let Some(buf) = batch.get_mut(usize::from(item.at)) {
+            verdicts.set(item.at, decide::decide(view, table, hops, item, buf));
+        }
+    }
+}

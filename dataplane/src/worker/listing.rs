@@ -1,0 +1,145 @@
+//! A listing of connections: the one question that control asks of a worker.
+//!
+//! Control puts a page with a place into the mailbox; the worker fills it between two bursts, a bounded
+//! number of places in each turn, and control takes it back. The page is the mailbox's own, so
+//! nothing is allocated here, and a worker never waits for its lock.
+
+use super::{State, View};
+use crate::table::{Entry, Table};
+use arrayvec::ArrayVec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use pvs_proto::{Family, Protocol, state};
+use pvs_sched::Method;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Connections in one page.
+const PAGE: usize = 64;
+
+/// Places of a table that one page looks at, at most.
+const SPAN: u32 = 256;
+
+/// Where a listing stands in a worker's tables: IPv4 first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaceInTable {
+    /// In the IPv6 table.
+    pub v6: bool,
+    /// The next place to look at.
+    pub place: u32,
+}
+
+/// A connection as the worker has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The state's name.
+    pub state: &'static str,
+    /// Whole seconds until it expires.
+    pub expires_secs: u32,
+    /// The client.
+    pub client: SocketAddr,
+    /// The virtual address and port.
+    pub virtual_: SocketAddr,
+    /// The real server.
+    pub server: SocketAddr,
+    /// The forwarding method.
+    pub method: Method,
+}
+
+/// A page of a listing.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Where to begin.
+    pub from: PlaceInTable,
+    /// Where to go on; `None` at the end.
+    pub next: Option<PlaceInTable>,
+    /// The connections.
+    pub records: ArrayVec<Record, PAGE>,
+}
+
+/// Where control and a worker meet.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    asked: AtomicBool,
+    page: Mutex<Page>,
+}
+
+impl Mailbox {
+    /// Asks for the page at `from`. Control's side; one question at a time.
+    pub fn ask(&self, from: PlaceInTable) {
+        let mut page = self.lock();
+        page.from = from;
+        page.next = None;
+        page.records.clear();
+        drop(page);
+        self.asked.store(true, Ordering::Release);
+    }
+
+    /// The answer, once it is there.
+    pub fn answer(&self) -> Option<MutexGuard<'_, Page>> {
+        (!self.asked.load(Ordering::Acquire)).then(|| self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Page> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers a question, if there is one.
+#[inline]
+pub(super) fn serve<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
+    if mailbox.asked.load(Ordering::Acquire) {
+        answer(view, state, mailbox);
+    }
+}
+
+#[cold]
+fn answer<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
+    // Control lets go before it asks; if it does not yet, there is another turn.
+    let Ok(mut page) = mailbox.page.try_lock() else {
+        return;
+    };
+    let from = page.from;
+    let next = if from.v6 {
+        fill(view, &state.v6, from.place, &mut page.records)
+    } else {
+        fill(view, &state.v4, from.place, &mut page.records)
+    };
+    page.next = match next {
+        Some(place) => Some(PlaceInTable { v6: from.v6, place }),
+        None if from.v6 => None,
+        None => Some(PlaceInTable { v6: true, place: 0 }),
+    };
+    drop(page);
+    mailbox.asked.store(false, Ordering::Release);
+}
+
+/// Fills the page and returns the next place; `None` at the table's end.
+fn fill<F: Family>(
+    view: &View<'_>,
+    table: &Table<F>,
+    from: u32,
+    page: &mut ArrayVec<Record, PAGE>,
+) -> Option<u32> {
+    for (place, entry) in table.scan(from, SPAN) {
+        if page.try_push(record(view, entry)).is_err() {
+            return Some(place);
+        }
+    }
+    let end = from.saturating_add(SPAN);
+    (end < table.extent()).then_some(end)
+}
+
+fn record<F: Family>(view: &View<'_>, entry: &Entry<F>) -> Record {
+    let endpoint = |addr: F::Addr, port| SocketAddr::new(Into::<IpAddr>::into(addr), port);
+    Record {
+        protocol: entry.protocol(),
+        state: state::label(entry.protocol(), entry.state),
+        expires_secs: entry.deadline.left(view.now).secs(),
+        client: endpoint(entry.client, entry.client_port),
+        virtual_: endpoint(entry.virtual_, entry.virtual_port),
+        server: endpoint(entry.server, entry.server_port),
+        method: entry.flags.method(),
+    }
+}

@@ -1,0 +1,250 @@
+//! One worker: a poll loop that carries a burst of packets through the stages, on one core, in place.
+//!
+//! `rx -> admit (parse, interface, hash, prefetch) -> owner check -> look up -> decide (state, counters,
+//! rewrite) -> dispatch (tx, punt, drop)`; then, bounded, what Linux sends, what waits for a
+//! neighbour, expiry, and a question of control's. A worker owns all it writes: its shard of the
+//! connection table, its counters, its queues. It allocates nothing after start, logs nothing, takes
+//! no lock that another thread may hold, and can't panic.
+
+mod admit;
+mod decide;
+mod dispatch;
+mod hops;
+mod lane;
+mod listing;
+mod owner;
+mod rewrite;
+mod run;
+mod schedule;
+mod waiting;
+
+pub use listing::{Mailbox, Page, PlaceInTable, Record};
+pub use owner::Steering;
+pub use run::{Clock, Idle, MonotonicClock, run};
+pub use waiting::ResolveRequest;
+
+use crate::fib::{Fib, PortIndex};
+use crate::port::{Batch, Buf, Port};
+use crate::punt::{InjectRing, PuntRings};
+use crate::slab::{Backing, SlabError};
+use crate::stats::WorkerStats;
+use crate::table::{EXPIRE_BUDGET, HashKeys, Table};
+use crossbeam::queue::ArrayQueue;
+use hops::ServerHops;
+use lane::{Lanes, Verdicts};
+use pvs_epoch::Reader;
+use pvs_proto::{Ticks, V4, V6};
+use pvs_sched::{Cells, Snapshot};
+use std::sync::Arc;
+use waiting::WaitingRoom;
+
+/// What a worker shares with the rest of the process.
+#[derive(Debug)]
+pub struct Shared<B> {
+    /// Its servers' cells.
+    pub cells: Arc<Cells>,
+    /// Its counters.
+    pub stats: Arc<WorkerStats>,
+    /// The way to Linux.
+    pub punt: Arc<PuntRings<B>>,
+    /// The way from Linux.
+    pub inject: Arc<InjectRing<B>>,
+    /// Asks pvs-linux for neighbours.
+    pub resolve: Arc<ArrayQueue<ResolveRequest>>,
+    /// Control's questions.
+    pub mailbox: Arc<Mailbox>,
+}
+
+/// A worker's sizes and habits.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerConfig {
+    /// IPv4 connections that its shard holds.
+    pub connections_v4: u32,
+    /// IPv6 connections that its shard holds.
+    pub connections_v6: u32,
+    /// What memory its tables shall be of.
+    pub backing: Backing,
+    /// The tables' secret.
+    pub keys: HashKeys,
+    /// Servers that its cells are for.
+    pub servers: usize,
+    /// Whose packets it forwards.
+    pub steering: Steering,
+    /// Drops what it would forward, counted as [`DropReason::Rehearsal`](crate::reason::DropReason::Rehearsal).
+    pub rehearse_failure: bool,
+}
+
+/// What a poll sees and does not change.
+struct View<'a> {
+    config: &'a Snapshot,
+    fib: &'a Fib,
+    now: Ticks,
+    cells: &'a Cells,
+    stats: &'a WorkerStats,
+    steering: Steering,
+    rehearse_failure: bool,
+}
+
+/// A port with the frames that are to leave by it.
+struct Lineup<P: Port> {
+    port: P,
+    out: Batch<P::Buf>,
+}
+
+/// The tables and what belongs to them.
+struct State<B> {
+    v4: Table<V4>,
+    v6: Table<V6>,
+    hops: ServerHops,
+    waiting: WaitingRoom<B>,
+}
+
+/// A worker. [`poll`](Self::poll) is its whole life.
+pub struct Worker<P: Port> {
+    config: Reader<Snapshot>,
+    fib: Reader<Fib>,
+    ports: Vec<Lineup<P>>,
+    state: State<P::Buf>,
+    shared: Shared<P::Buf>,
+    steering: Steering,
+    rehearse_failure: bool,
+}
+
+impl<P: Port> Worker<P> {
+    /// A worker over its queue of each port, in the order of [`PortIndex`]. All memory is taken here.
+    ///
+    /// # Errors
+    /// If the tables' memory can't be had.
+    pub fn new(
+        config: WorkerConfig,
+        snapshots: Reader<Snapshot>,
+        fibs: Reader<Fib>,
+        ports: Vec<P>,
+        shared: Shared<P::Buf>,
+    ) -> Result<Self, SlabError> {
+        let state = State {
+            v4: Table::new(config.connections_v4, config.keys, config.backing)?,
+            v6: Table::new(config.connections_v6, config.keys, config.backing)?,
+            hops: ServerHops::new(config.servers),
+            waiting: WaitingRoom::new(),
+        };
+        let ports = ports
+            .into_iter()
+            .map(|port| Lineup {
+                port,
+                out: Batch::new(),
+            })
+            .collect();
+        Ok(Self {
+            config: snapshots,
+            fib: fibs,
+            ports,
+            state,
+            shared,
+            steering: config.steering,
+            rehearse_failure: config.rehearse_failure,
+        })
+    }
+
+    /// One turn: at most a burst from each port, and a bounded amount of everything else. `nanos` is the
+    /// time of a monotonic clock. Returns how many frames were moved; 0 is an idle turn.
+    #[inline(never)]
+    pub fn poll(&mut self, nanos: u64) -> usize {
+        let Self {
+            config,
+            fib,
+            ports,
+            state,
+            shared,
+            steering,
+            rehearse_failure,
+        } = self;
+        let view = View {
+            config: config.poll(),
+            fib: fib.poll(),
+            now: Ticks::at_nanos(nanos),
+            cells: &shared.cells,
+            stats: &shared.stats,
+            steering: *steering,
+            rehearse_failure: *rehearse_failure,
+        };
+        let mut received = 0;
+        for at in 0..ports.len() {
+            received += turn(&view, state, ports, shared, at);
+        }
+        let injected = dispatch::inject(&view, ports, &shared.inject);
+        let settled = waiting::serve(&view, state, ports, &shared.resolve);
+        expire(&view, state);
+        listing::serve(&view, state, &shared.mailbox);
+        dispatch::flush(&view, ports);
+        view.stats
+            .count_poll(received as u64, state.v4.len() + state.v6.len());
+        received + injected + settled
+    }
+
+    /// Says that no snapshot is in use until the next poll: before a nap, so that control need not wait.
+    pub fn offline(&mut self) {
+        self.config.offline();
+        self.fib.offline();
+    }
+}
+
+/// A burst from one port, through all stages.
+#[inline]
+fn turn<P: Port>(
+    view: &View<'_>,
+    state: &mut State<P::Buf>,
+    ports: &mut [Lineup<P>],
+    shared: &Shared<P::Buf>,
+    at: usize,
+) -> usize {
+    let mut batch = Batch::new();
+    let Some(lineup) = ports.get_mut(at) else {
+        return 0;
+    };
+    lineup.port.rx(&mut batch);
+    if batch.is_empty() {
+        return 0;
+    }
+    let received = batch.len();
+    let port = PortIndex(at as u16);
+    let mut lanes = Lanes::new();
+    let mut verdicts = Verdicts::new();
+    for buf in &batch {
+        if let Some(first) = buf.bytes().first() {
+            crate::slab::prefetch(first);
+        }
+    }
+    admit::admit(view, state, port, &batch, &mut lanes, &mut verdicts);
+    lane::carry(
+        view,
+        &mut state.v4,
+        &mut state.hops,
+        &mut lanes.v4,
+        &mut batch,
+        &mut verdicts,
+    );
+    lane::carry(
+        view,
+        &mut state.v6,
+        &mut state.hops,
+        &mut lanes.v6,
+        &mut batch,
+        &mut verdicts,
+    );
+    dispatch::dispatch(view, state, ports, shared, port, batch, verdicts);
+    received
+}
+
+/// Ends connections whose time has come, a bounded number in each turn.
+fn expire<B>(view: &View<'_>, state: &mut State<B>) {
+    let mut budget = EXPIRE_BUDGET;
+    while let Some(entry) = state.v4.expire(view.now, &mut budget) {
+        decide::ended(view, &entry);
+        view.stats.count_expired();
+    }
+    while let Some(entry) = state.v6.expire(view.now, &mut budget) {
+        decide::ended(view, &entry);
+        view.stats.count_expired();
+    }
+}

@@ -1,0 +1,182 @@
+//! A packet without a connection: a new one for a service, or something for Linux.
+//!
+//! The order is the kernel's: service, may this packet begin a connection, scheduler, entry. What
+//! matches a service but may not begin a connection goes to Linux, which answers a TCP segment with RST.
+
+use super::View;
+use super::decide::{ended, established};
+use super::hops::{HopFamily, ServerHops};
+use super::lane::{Item, Verdict};
+use crate::fib::FibFamily;
+use crate::port::Buf;
+use crate::punt::PuntClass;
+use crate::reason::DropReason;
+use crate::table::{Direction, Entry, EntryIndex, Refused, Table};
+use pvs_proto::state::Timeouts;
+use pvs_proto::wire::{sctp, tcp};
+use pvs_proto::{Address, Endpoint, Meta, Protocol};
+use pvs_sched::{Flow, Server, Service};
+
+/// Servers that are tried in turn when a reply tuple is taken, at most.
+const COLLISION_TRIES: usize = 8;
+
+/// The port that active FTP's data comes from: never scheduled.
+const FTP_DATA: u16 = 20;
+
+/// What becomes of a packet that no connection is known for.
+pub(super) fn miss<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    hops: &mut ServerHops,
+    item: &Item<F>,
+    buf: &mut B,
+) -> Verdict {
+    let meta = &item.meta;
+    let Some(service) = service(view, meta) else {
+        return Verdict::Punt(class(view, meta));
+    };
+    if meta.src.addr.is_martian_source() {
+        return Verdict::drop(DropReason::MartianSource);
+    }
+    if !begins(meta) {
+        return Verdict::Punt(PuntClass::Refused);
+    }
+    match connect(view, table, item, service) {
+        Ok(at) => established(view, table, hops, item, buf, at, Direction::Request),
+        Err(reason) => Verdict::drop(reason),
+    }
+}
+
+/// A piece of a datagram: lost if it is a service's, Linux's else.
+#[cold]
+pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &Item<F>) -> Verdict {
+    let meta = &item.meta;
+    let balanced =
+        meta.protocol.has_ports() && view.config.serves::<F>(meta.protocol, meta.dst.addr);
+    if balanced || table.lookup(&item.tuple).is_some() {
+        return Verdict::drop(DropReason::Fragment);
+    }
+    Verdict::Punt(class(view, meta))
+}
+
+/// The service that takes the packet: by address and port, and only while the address is local.
+#[inline]
+fn service<'a, F: HopFamily>(view: &View<'a>, meta: &Meta<F>) -> Option<&'a Service> {
+    if !meta.protocol.has_ports() {
+        return None;
+    }
+    view.config
+        .lookup::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
+        .filter(|s| s.local)
+}
+
+/// May this packet begin a connection?
+fn begins<F: HopFamily>(meta: &Meta<F>) -> bool {
+    if meta.src.port == FTP_DATA {
+        return false;
+    }
+    match meta.protocol {
+        Protocol::TCP => meta.signal & (tcp::SYN | tcp::RST) == tcp::SYN,
+        Protocol::SCTP => meta.signal == sctp::chunk::INIT,
+        _ => true,
+    }
+}
+
+/// Schedules a connection and enters it.
+fn connect<F: HopFamily>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    item: &Item<F>,
+    service: &Service,
+) -> Result<EntryIndex, DropReason> {
+    let flow = Flow {
+        client: item.meta.src,
+        virtual_: item.meta.dst,
+    };
+    let picked = service
+        .pick(&flow, view.cells)
+        .ok_or(DropReason::NoServer)?;
+    let mut lost = match enter(view, table, item, service, picked) {
+        Ok(at) => return Ok(at),
+        Err(Refused::Collision) => DropReason::ReplyCollision,
+        Err(Refused::Full) => return Err(DropReason::TableFull),
+        Err(Refused::BucketFull) => return Err(DropReason::BucketFull),
+    };
+    // Another client's replies from that server would look the same: the next server will do.
+    let others = service
+        .servers()
+        .iter()
+        .filter(|s| s.index != picked.index && s.config.weight > 0);
+    for server in others.take(COLLISION_TRIES) {
+        match enter(view, table, item, service, server) {
+            Ok(at) => return Ok(at),
+            Err(Refused::Collision) => {}
+            Err(_) => lost = DropReason::TableFull,
+        }
+    }
+    Err(lost)
+}
+
+fn enter<F: HopFamily>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    item: &Item<F>,
+    service: &Service,
+    server: &Server,
+) -> Result<EntryIndex, Refused> {
+    // A service of one family with a server of the other can't be configured.
+    let addr = F::addr(server.config.key.address).ok_or(Refused::Collision)?;
+    let to = Endpoint {
+        addr,
+        port: server.config.key.port,
+    };
+    let method = server.config.method;
+    let entry = Entry::new(
+        &item.tuple,
+        to,
+        method,
+        server.index,
+        service.index,
+        Timeouts::NEW,
+    );
+    let at = match table.insert(entry, view.now) {
+        Err(Refused::Full) => {
+            let (class, evicted) = table.evict(view.now).ok_or(Refused::Full)?;
+            ended(view, &evicted);
+            view.stats.count_evicted(class);
+            table.insert(entry, view.now)?
+        }
+        other => other?,
+    };
+    if let Some(cell) = view.cells.get(server.index) {
+        cell.open(false);
+        cell.count_connection();
+    }
+    Ok(at)
+}
+
+/// Ports of protocols that keep the interface alive: BGP; BFD's control, multihop and echo ports.
+const BGP: u16 = 179;
+const BFD: [u16; 3] = [3784, 3785, 4784];
+const IGMP: Protocol = Protocol(2);
+const OSPF: Protocol = Protocol(89);
+
+/// Router and neighbour discovery (RFC 4861).
+const DISCOVERY: core::ops::RangeInclusive<u8> = 133..=137;
+
+/// Which way a packet that is not balanced goes to Linux.
+pub(super) fn class<F: FibFamily>(view: &View<'_>, meta: &Meta<F>) -> PuntClass {
+    let local = meta.dst.addr.is_multicast() || view.fib.is_local::<F>(meta.dst.addr);
+    let control = match meta.protocol {
+        Protocol::VRRP | OSPF | IGMP => true,
+        Protocol::TCP => meta.src.port == BGP || meta.dst.port == BGP,
+        Protocol::UDP => BFD.contains(&meta.dst.port),
+        Protocol::ICMPV6 => DISCOVERY.contains(&meta.signal),
+        _ => false,
+    };
+    match (local, control) {
+        (true, true) => PuntClass::Control,
+        (true, false) => PuntClass::Local,
+        (false, _) => PuntClass::Forwarded,
+    }
+}
