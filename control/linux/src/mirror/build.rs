@@ -1,0 +1,198 @@
+//! The forwarding information made of a mirror.
+
+use super::link::Kind;
+use super::route::{Entry, Routes, Table, Way, best, chosen};
+use super::{InterfaceState, Mirror, Update};
+use crate::local::LocalAddresses;
+use pvs_dataplane::fib::{BuilderFamily, FibBuilder, Interface, InterfaceIndex, Target};
+use pvs_proto::{Addr4, Addr6, MacAddr, V4, V6, VlanId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
+    let interfaces = interfaces(mirror);
+    let mut builder = FibBuilder::new();
+    let mut numbers = BTreeMap::new();
+    for found in &interfaces {
+        let number = builder.interface(Interface {
+            port: found.port,
+            vlan: found.vlan,
+            mac: found.mac,
+            other_macs: found.other_macs.clone(),
+            mtu: found.mtu,
+        });
+        numbers.insert(found.ifindex, number);
+    }
+    let aliases = aliases(mirror, &numbers);
+    let mut unsupported = unsupported_rules(mirror);
+    // Group and broadcast addresses are Linux's business, whatever the default route says.
+    let groups = [(Ipv4Addr::new(224, 0, 0, 0), 4), (Ipv4Addr::BROADCAST, 32)];
+    for (address, len) in groups {
+        builder.route::<V4>(address.into(), len, Target::Local);
+    }
+    builder.route::<V6>(
+        Addr6::from(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)),
+        8,
+        Target::Local,
+    );
+    add_routes::<V4>(
+        &mut builder,
+        &mirror.v4,
+        &numbers,
+        &aliases,
+        &mut unsupported,
+    );
+    add_routes::<V6>(
+        &mut builder,
+        &mirror.v6,
+        &numbers,
+        &aliases,
+        &mut unsupported,
+    );
+    add_neighbours(&mut builder, mirror, &aliases);
+    add_neighbours(&mut builder, mirror, &numbers);
+    let local = local_prefixes(&mirror.v4).chain(local_prefixes(&mirror.v6));
+    Update {
+        fib: builder.build(version),
+        local: LocalAddresses::new(local),
+        interfaces,
+        unsupported: unsupported.into_iter().collect(),
+    }
+}
+
+/// The interfaces of pvs: the taps in the order of the ports, then the VLANs on them.
+fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
+    let taps = mirror
+        .taps
+        .iter()
+        .map(|tap| (tap.ifindex, tap.port, VlanId::NONE));
+    let vlans = mirror.links.iter().filter_map(|(index, link)| {
+        let Kind::Vlan(on, vlan) = link.kind else {
+            return None;
+        };
+        let tap = mirror.taps.iter().find(|tap| tap.ifindex == on)?;
+        Some((*index, tap.port, vlan))
+    });
+    let state = |(ifindex, port, vlan): (u32, _, VlanId)| {
+        let link = mirror.links.get(&ifindex)?;
+        Some(InterfaceState {
+            ifname: link.name.clone(),
+            ifindex,
+            port,
+            vlan,
+            mac: link.mac,
+            other_macs: macvlan_macs(mirror, ifindex),
+            mtu: link.mtu,
+            up: link.up,
+            promiscuous: link.promiscuous,
+            all_multicast: link.all_multicast,
+            addresses: mirror.addresses.get(&ifindex).cloned().unwrap_or_default(),
+        })
+    };
+    taps.chain(vlans).filter_map(state).collect()
+}
+
+fn macvlan_macs(mirror: &Mirror, ifindex: u32) -> Vec<MacAddr> {
+    let on_it = mirror
+        .links
+        .values()
+        .filter(|link| link.kind == Kind::Macvlan(ifindex) && link.up);
+    on_it.map(|link| link.mac).collect()
+}
+
+/// Macvlans stand for the interface that they are on: frames of theirs leave by it.
+fn aliases(
+    mirror: &Mirror,
+    numbers: &BTreeMap<u32, InterfaceIndex>,
+) -> BTreeMap<u32, InterfaceIndex> {
+    let alias = |(index, link): (&u32, &super::Link)| {
+        let Kind::Macvlan(on) = link.kind else {
+            return None;
+        };
+        Some((*index, *numbers.get(&on)?))
+    };
+    mirror.links.iter().filter_map(alias).collect()
+}
+
+fn add_routes<F: BuilderFamily>(
+    builder: &mut FibBuilder,
+    routes: &Routes,
+    numbers: &BTreeMap<u32, InterfaceIndex>,
+    aliases: &BTreeMap<u32, InterfaceIndex>,
+    unsupported: &mut BTreeSet<String>,
+) {
+    let number = |ifindex| {
+        numbers
+            .get(&ifindex)
+            .or_else(|| aliases.get(&ifindex))
+            .copied()
+    };
+    for (prefix, entries) in routes.iter() {
+        let Some(address) = F::addr(prefix.address) else {
+            continue;
+        };
+        for way in ways(entries) {
+            let target = match way {
+                Way::Local | Way::Broadcast => Target::Local,
+                Way::Refused => Target::Unreachable,
+                Way::Unsupported(what) => {
+                    unsupported.insert(format!(
+                        "{what} are not followed: what they lead to is left to Linux"
+                    ));
+                    Target::Elsewhere
+                }
+                Way::Out(exits) => {
+                    match chosen(exits).map(|exit| (number(exit.ifindex), exit.gateway)) {
+                        Some((Some(interface), None)) => Target::OnLink(interface),
+                        Some((Some(interface), Some(gateway))) => match F::addr(gateway) {
+                            Some(gateway) => Target::Via(interface, gateway),
+                            None => Target::Elsewhere,
+                        },
+                        _ => Target::Elsewhere,
+                    }
+                }
+            };
+            builder.route::<F>(address, prefix.len, target);
+        }
+    }
+}
+
+/// What the routes to one prefix come to: the winner of main, then that of local over it.
+fn ways(entries: &[Entry]) -> impl Iterator<Item = &Way> {
+    [Table::Main, Table::Local]
+        .into_iter()
+        .filter_map(|table| best(entries, table))
+}
+
+fn add_neighbours(
+    builder: &mut FibBuilder,
+    mirror: &Mirror,
+    numbers: &BTreeMap<u32, InterfaceIndex>,
+) {
+    for ((ifindex, address), known) in &mirror.neighbours {
+        let (Some(interface), Some(state)) = (numbers.get(ifindex), known.state) else {
+            continue;
+        };
+        match address {
+            IpAddr::V4(a) => builder.neighbour::<V4>(*interface, Addr4::from(*a), state),
+            IpAddr::V6(a) => builder.neighbour::<V6>(*interface, Addr6::from(*a), state),
+        };
+    }
+}
+
+fn local_prefixes(routes: &Routes) -> impl Iterator<Item = (IpAddr, u8)> {
+    let local = |entries: &[Entry]| ways(entries).any(|way| *way == Way::Local);
+    routes
+        .iter()
+        .filter(move |(_, entries)| local(entries))
+        .map(|(prefix, _)| (prefix.address, prefix.len))
+}
+
+fn unsupported_rules(mirror: &Mirror) -> BTreeSet<String> {
+    let sentence = |(family, priority, table): &(u8, u32, u32)| {
+        format!(
+            "the IPv{family} rule of priority {priority} (table {table}) is not followed: pvs knows `local` and `main`"
+        )
+    };
+    mirror.rules.iter().map(sentence).collect()
+}

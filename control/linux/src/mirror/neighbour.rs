@@ -1,0 +1,52 @@
+//! Neighbours: what the mirror keeps of an RTM_NEWNEIGH.
+
+use super::link::mac;
+use netlink_packet_route::neighbour::NeighbourState;
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
+};
+use pvs_dataplane::fib::Neighbour;
+use std::net::IpAddr;
+
+/// A neighbour as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// `None` while it is being resolved for the first time.
+    pub(crate) state: Option<Neighbour>,
+    /// The operator or a routing daemon entered it: it is not pvs's to touch.
+    pub(crate) fixed: bool,
+}
+
+/// The neighbour's interface and address, and what is known of it. `None` for entries that are no
+/// neighbours: proxies, those of bridges, and group addresses.
+pub(crate) fn read(message: &NeighbourMessage) -> Option<((u32, IpAddr), Known)> {
+    let header = &message.header;
+    if header.flags.contains(NeighbourFlags::Proxy) {
+        return None;
+    }
+    let (mut address, mut lladdr) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => {
+                address = Some(IpAddr::V4(*a))
+            }
+            NeighbourAttribute::Destination(NeighbourAddress::Inet6(a)) => {
+                address = Some(IpAddr::V6(*a))
+            }
+            NeighbourAttribute::LinkLayerAddress(bytes) => lladdr = mac(bytes),
+            _ => (),
+        }
+    }
+    let address = address.filter(|a| !a.is_multicast())?;
+    use NeighbourState as S;
+    let state = match header.state {
+        S::Reachable | S::Stale | S::Delay | S::Probe | S::Permanent | S::Noarp => {
+            lladdr.map(Neighbour::Resolved)
+        }
+        S::Failed => Some(Neighbour::Failed),
+        _ => None,
+    };
+    let fixed = matches!(header.state, S::Permanent | S::Noarp)
+        || header.flags.contains(NeighbourFlags::ExtLearned);
+    Some(((header.ifindex, address), Known { state, fixed }))
+}

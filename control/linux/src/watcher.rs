@@ -1,0 +1,238 @@
+//! The watcher: keeps a [`Mirror`] equal to one namespace and says when it changed.
+//!
+//! It subscribes first and lists then, so nothing falls between. Bursts are merged: an update is
+//! made [`MERGE`] after the first event of a burst, or after as long as the last update took to make
+//! if that was longer, so that a router full of routes spends half of its time at most here. Lost
+//! events (ENOBUFS) are made good by listing everything anew.
+
+use crate::mirror::{Doubts, ListedRoute};
+use crate::netlink::{Event, Events, Requests};
+use crate::{Error, Mirror, Namespace, TapBinding, Update};
+use netlink_packet_core::NLM_F_REPLACE;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::NeighbourMessage;
+use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::RuleMessage;
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use std::time::{Duration, Instant};
+
+/// How long a burst of events is collected.
+pub const MERGE: Duration = Duration::from_millis(10);
+
+/// The kernel tells of an interface that goes down before it flushes the routes: they are listed once
+/// more after this time.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// How often the namespace's name is looked at.
+const NAME_CHECK: Duration = Duration::from_secs(1);
+
+/// A mirror and what feeds it.
+#[derive(Debug)]
+pub struct Watcher {
+    namespace: Namespace,
+    events: Events,
+    requests: Requests,
+    mirror: Mirror,
+    /// Events were lost: list everything.
+    lost: bool,
+    /// When the burst that is being collected began.
+    burst: Option<Instant>,
+    /// When to list the routes once more.
+    settle: Option<Instant>,
+    /// How long the last update took to make.
+    cost: Duration,
+    named: bool,
+    name_checked: Instant,
+}
+
+impl Watcher {
+    /// Watches the namespace; the first [`poll`](Self::poll) yields the first update.
+    ///
+    /// # Errors
+    /// The kernel refuses the sockets.
+    pub fn new(namespace: &Namespace, taps: Vec<TapBinding>) -> Result<Self, Error> {
+        let now = Instant::now();
+        Ok(Self {
+            namespace: namespace.clone(),
+            events: Events::open(namespace)?,
+            requests: Requests::open(namespace)?,
+            mirror: Mirror::new(taps),
+            lost: true,
+            burst: Some(now),
+            settle: None,
+            cost: Duration::ZERO,
+            named: true,
+            name_checked: now,
+        })
+    }
+
+    /// Other taps, as after one was made again. Versions go on counting.
+    pub fn bind(&mut self, taps: Vec<TapBinding>) {
+        self.mirror.bind(taps);
+        self.lost = true;
+        self.burst.get_or_insert_with(Instant::now);
+    }
+
+    /// What is known at this moment.
+    #[must_use]
+    pub fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// Waits at most `limit` for something to change.
+    ///
+    /// # Errors
+    /// The namespace lost its name or a tap was deleted, each told once: watching goes on. Or the
+    /// kernel fails.
+    pub fn poll(&mut self, limit: Duration) -> Result<Option<Update>, Error> {
+        let until = Instant::now() + limit;
+        loop {
+            self.check_name()?;
+            let now = Instant::now();
+            if let Some(due) = self.due().filter(|due| *due <= now) {
+                let update = self.take(now, due)?;
+                if update.is_some() {
+                    return Ok(update);
+                }
+            }
+            let wake = self.due().map_or(until, |due| due.min(until));
+            if now >= until {
+                return Ok(None);
+            }
+            self.events
+                .wait(wake.saturating_duration_since(now).min(NAME_CHECK))?;
+            self.collect()?;
+            self.tell_gone()?;
+        }
+    }
+
+    /// When the next update is to be made.
+    fn due(&self) -> Option<Instant> {
+        let merged = self.burst.map(|began| began + MERGE.max(self.cost));
+        merged.into_iter().chain(self.settle).min()
+    }
+
+    fn collect(&mut self) -> Result<(), Error> {
+        let (mirror, lost) = (&mut self.mirror, &mut self.lost);
+        let any = self.events.drain(|event| match event {
+            Event::Message(message) => {
+                mirror.apply(&message.body, message.flags & NLM_F_REPLACE != 0);
+            }
+            Event::NextHop => mirror.doubt(Doubts::ALL),
+            Event::Overrun => *lost = true,
+        })?;
+        if any {
+            self.burst.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    /// Makes the update that is due.
+    fn take(&mut self, now: Instant, due: Instant) -> Result<Option<Update>, Error> {
+        // What arrived meanwhile belongs to it.
+        self.collect()?;
+        self.burst = None;
+        let settles = self.settle.is_some_and(|at| at <= due);
+        if settles {
+            self.settle = None;
+            self.mirror.doubt(Doubts::ALL);
+        }
+        if let Err(error) = self.list(now, settles) {
+            // Nothing of a half-made listing is given away: the next call begins anew.
+            self.lost = true;
+            self.burst = Some(now);
+            return Err(error);
+        }
+        self.tell_gone()?;
+        let update = self.mirror.update();
+        self.cost = now.elapsed();
+        Ok(update)
+    }
+
+    /// A tap that is gone is told first; what else has changed waits for the next call.
+    fn tell_gone(&mut self) -> Result<(), Error> {
+        let Some(name) = self.mirror.gone() else {
+            return Ok(());
+        };
+        self.burst.get_or_insert_with(Instant::now);
+        Err(Error::TapGone { name })
+    }
+
+    /// Lists what is not known for certain.
+    fn list(&mut self, now: Instant, settles: bool) -> Result<(), Error> {
+        if std::mem::take(&mut self.lost) {
+            tracing::debug!(
+                namespace = self.namespace.name(),
+                "listing links, addresses, routes and neighbours"
+            );
+            self.mirror.doubt(Doubts::ALL);
+            self.list_all()?;
+        }
+        let doubts = self.mirror.doubts();
+        if doubts.any() {
+            self.list_routes(doubts)?;
+            if !settles {
+                self.settle = Some(now + SETTLE);
+            }
+        }
+        Ok(())
+    }
+
+    fn list_all(&mut self) -> Result<(), Error> {
+        use RouteNetlinkMessage as M;
+        let mut messages =
+            self.requests
+                .dump("list links", &M::GetLink(LinkMessage::default()), Some)?;
+        messages.extend(self.requests.dump(
+            "list addresses",
+            &M::GetAddress(AddressMessage::default()),
+            Some,
+        )?);
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut wanted = NeighbourMessage::default();
+            wanted.header.family = family;
+            messages.extend(self.requests.dump(
+                "list neighbours",
+                &M::GetNeighbour(wanted),
+                Some,
+            )?);
+            let mut wanted = RuleMessage::default();
+            wanted.header.family = family;
+            messages.extend(
+                self.requests
+                    .dump("list rules", &M::GetRule(wanted), Some)?,
+            );
+        }
+        self.mirror.list(&messages);
+        Ok(())
+    }
+
+    fn list_routes(&mut self, doubts: Doubts) -> Result<(), Error> {
+        for (wanted, v4, family) in [
+            (doubts.v4, true, AddressFamily::Inet),
+            (doubts.v6, false, AddressFamily::Inet6),
+        ] {
+            if wanted {
+                let mut message = RouteMessage::default();
+                message.header.address_family = family;
+                let request = RouteNetlinkMessage::GetRoute(message);
+                let routes = self
+                    .requests
+                    .dump("list routes", &request, |m| ListedRoute::read(&m))?;
+                self.mirror.list_routes(v4, routes);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_name(&mut self) -> Result<(), Error> {
+        if self.name_checked.elapsed() < NAME_CHECK {
+            return Ok(());
+        }
+        self.name_checked = Instant::now();
+        let named = self.namespace.check();
+        let was = std::mem::replace(&mut self.named, named.is_ok());
+        if was { named } else { Ok(()) }
+    }
+}
