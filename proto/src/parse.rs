@@ -53,37 +53,67 @@ pub trait Parse: Network {
 /// The frame is malformed; the reason has a counter.
 #[inline]
 pub fn parse(frame: &[u8], checks: Checks) -> Result<(Link, Packet), Malformed> {
-    let (link, ethertype) = link(frame)?;
-    let l3 = link.l3.into();
-    let packet = match ethertype {
-        V4::ETHERTYPE => Packet::V4(V4::parse_at(frame, l3, checks)?),
-        V6::ETHERTYPE => Packet::V6(V6::parse_at(frame, l3, checks)?),
-        ethernet::ARP => Packet::Other(Other::Arp),
-        other => Packet::Other(Other::EtherType(other)),
-    };
-    Ok((link, packet))
-}
-
-/// The link layer, and the EtherType behind a tag; that of a second tag is like any unknown one.
-#[inline]
-fn link(frame: &[u8]) -> Result<(Link, u16), Malformed> {
     let (header, rest) =
         ethernet::Header::ref_from_prefix(frame).map_err(|_| Malformed::LinkTruncated)?;
-    let mut link = Link {
-        dst: header.dst,
-        src: header.src,
-        vlan: VlanId::NONE,
-        l3: ethernet::Header::LEN as u8,
-    };
     let mut ethertype = header.ethertype.get();
+    let mut tag = None;
     if ethertype == ethernet::VLAN {
-        let (tag, _) =
+        let (found, _) =
             ethernet::Tag::ref_from_prefix(rest).map_err(|_| Malformed::LinkTruncated)?;
-        link.vlan = tag.vlan();
-        link.l3 = (ethernet::Header::LEN + ethernet::Tag::LEN) as u8;
-        ethertype = tag.ethertype.get();
+        // The EtherType of a second tag is like any unknown one.
+        ethertype = found.ethertype.get();
+        tag = Some(found);
     }
-    Ok((link, ethertype))
+    match ethertype {
+        V4::ETHERTYPE => v4_frame(frame, header, tag, checks),
+        V6::ETHERTYPE => v6_frame(frame, header, tag),
+        ethernet::ARP => Ok((link(header, tag), Packet::Other(Other::Arp))),
+        other => Ok((link(header, tag), Packet::Other(Other::EtherType(other)))),
+    }
+}
+
+// One function a family, not inlined: each then writes its result in place, where a common end would
+// collect the fields of both on the stack first.
+
+#[inline(never)]
+fn v4_frame(
+    frame: &[u8],
+    header: &ethernet::Header,
+    tag: Option<&ethernet::Tag>,
+    checks: Checks,
+) -> Result<(Link, Packet), Malformed> {
+    let meta = v4::<false>(frame, l3(tag).into(), checks)?;
+    Ok((link(header, tag), Packet::V4(meta)))
+}
+
+#[inline(never)]
+fn v6_frame(
+    frame: &[u8],
+    header: &ethernet::Header,
+    tag: Option<&ethernet::Tag>,
+) -> Result<(Link, Packet), Malformed> {
+    let meta = v6::<false>(frame, l3(tag).into())?;
+    Ok((link(header, tag), Packet::V6(meta)))
+}
+
+#[inline]
+fn link(header: &ethernet::Header, tag: Option<&ethernet::Tag>) -> Link {
+    let (dst, src) = header.addresses();
+    Link {
+        dst,
+        src,
+        vlan: tag.map_or(VlanId::NONE, ethernet::Tag::vlan),
+        l3: l3(tag),
+    }
+}
+
+/// Where the network header begins.
+#[inline]
+const fn l3(tag: Option<&ethernet::Tag>) -> u8 {
+    match tag {
+        None => ethernet::Header::LEN as u8,
+        Some(_) => (ethernet::Header::LEN + ethernet::Tag::LEN) as u8,
+    }
 }
 
 impl Parse for V4 {
@@ -168,12 +198,17 @@ fn v4<const QUOTED: bool>(frame: &[u8], l3: u16, checks: Checks) -> Result<Meta<
 /// The header with its options; a plain one has a length that the compiler knows.
 #[inline]
 fn has_good_checksum(header: &ipv4::Header, bytes: &[u8]) -> bool {
-    let sum = if header.version_ihl == ipv4::Header::PLAIN {
-        Sum::of(header.as_bytes())
+    if header.version_ihl == ipv4::Header::PLAIN {
+        Sum::of(header.as_bytes()).finish() == 0
     } else {
-        Sum::of(bytes.get(..header.header_len()).unwrap_or_default())
-    };
-    sum.finish() == 0
+        has_good_checksum_with_options(bytes.get(..header.header_len()).unwrap_or_default())
+    }
+}
+
+/// Apart, so that the loop takes no registers from the common case.
+#[inline(never)]
+fn has_good_checksum_with_options(header: &[u8]) -> bool {
+    Sum::of(header).finish() == 0
 }
 
 /// A piece ends within the largest datagram, and only the last may be no multiple of 8 bytes.

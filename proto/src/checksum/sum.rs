@@ -18,13 +18,23 @@ impl Sum {
         let mut chunks = bytes.chunks_exact(8);
         let mut total = 0u64;
         for chunk in &mut chunks {
-            total = total.wrapping_add(halves(chunk.try_into().unwrap_or_default()));
+            // Two halves of 32 bits leave room for 2^31 chunks.
+            let word = u64::from_ne_bytes(chunk.try_into().unwrap_or_default());
+            total = total.wrapping_add((word >> 32) + (word & 0xffff_ffff));
         }
-        let mut tail = [0u8; 8];
-        for (to, from) in tail.iter_mut().zip(chunks.remainder()) {
-            *to = *from;
+        let mut rest = chunks.remainder();
+        if let Some((word, behind)) = rest.split_first_chunk::<4>() {
+            total = total.wrapping_add(u32::from_ne_bytes(*word).into());
+            rest = behind;
         }
-        Self(u16::from_be(fold(total.wrapping_add(halves(tail)))).into())
+        if let Some((word, behind)) = rest.split_first_chunk::<2>() {
+            total = total.wrapping_add(u16::from_ne_bytes(*word).into());
+            rest = behind;
+        }
+        if let [last] = rest {
+            total = total.wrapping_add(u16::from_ne_bytes([*last, 0]).into());
+        }
+        Self(u16::from_be(fold(total)).into())
     }
 
     /// Adds another sum. If the bytes follow each other, the first run must have an even length.
@@ -56,13 +66,6 @@ impl Sum {
     pub const fn finish(self) -> u16 {
         !self.folded()
     }
-}
-
-/// The two 32-bit halves of a chunk added: leaves room for 2^31 more of them.
-#[inline]
-fn halves(chunk: [u8; 8]) -> u64 {
-    let word = u64::from_ne_bytes(chunk);
-    (word >> 32) + (word & 0xffff_ffff)
 }
 
 /// Folds carries until 16 bits remain. Zero comes out only if zero goes in.

@@ -13,7 +13,7 @@ pub(super) struct Transport {
 }
 
 /// Reads the transport header that `bytes` begin with.
-#[inline]
+#[inline(always)]
 pub(super) fn transport<const QUOTED: bool>(
     protocol: Protocol,
     bytes: &[u8],
@@ -59,6 +59,7 @@ pub(super) fn transport<const QUOTED: bool>(
 
 /// The type of the first chunk. An ABORT may be bundled behind COOKIE ECHO or COOKIE ACK (RFC 9260
 /// section 3.3.7), and IPVS then goes by the ABORT.
+#[inline(never)]
 fn sctp_signal(chunks: &[u8]) -> u8 {
     let Ok((first, _)) = sctp::Chunk::ref_from_prefix(chunks) else {
         return 0;

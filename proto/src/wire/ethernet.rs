@@ -39,6 +39,16 @@ pub struct Tag {
 impl Header {
     /// Bytes of the header.
     pub const LEN: usize = size_of::<Self>();
+
+    /// Destination and source. The bytes are moved one by one, which compilers turn into two moves;
+    /// copies of six bytes meet on the stack in pieces, and reading them back stalls.
+    #[must_use]
+    #[inline]
+    pub const fn addresses(&self) -> (MacAddr, MacAddr) {
+        let MacAddr([a, b, c, d, e, f]) = self.dst;
+        let MacAddr([g, h, i, j, k, l]) = self.src;
+        (MacAddr([a, b, c, d, e, f]), MacAddr([g, h, i, j, k, l]))
+    }
 }
 
 impl Tag {
