@@ -1,6 +1,21 @@
 //! Commands, the configuration store, the control socket and pvsadm.
 //!
 //! `argv -> tokens -> validated Command -> JSON frame -> store.apply -> Snapshot -> publish -> Reply -> text`.
+//! pvsd uses [`server`], [`store`], [`socket`] and implements [`plane`]; pvsadm uses [`cli`],
+//! [`client`] and [`listing`]; both share [`command`], [`reply`] and [`frame`].
 #![forbid(unsafe_code)]
 
+pub mod command;
+pub mod frame;
+pub mod limits;
 pub mod plane;
+pub mod reply;
+pub mod server;
+mod session;
+pub mod socket;
+pub mod store;
+
+pub use plane::{Connection, Cursor, Lag, Locality, Plane};
+pub use server::{Handle, Server};
+pub use socket::{BindError, SocketConfig};
+pub use store::{Capabilities, Store};

@@ -31,7 +31,11 @@ pub trait Plane: Send {
     ///
     /// # Errors
     /// [`Lag`] if a worker does not answer.
-    fn connections(&mut self, from: Cursor, page: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag>;
+    fn connections(
+        &mut self,
+        from: Cursor,
+        page: &mut Vec<Connection>,
+    ) -> Result<Option<Cursor>, Lag>;
 
     /// Index slots of the connection table, as `size=` in a listing's heading shows them.
     fn table_size(&self) -> u64;
@@ -72,4 +76,15 @@ pub struct Connection {
 pub trait Locality {
     /// True if Linux would deliver a packet to this address to itself.
     fn is_local(&self, address: IpAddr) -> bool;
+
+    /// The MTU of a device there; `None` if there is no such device.
+    fn device_mtu(&self, _name: &str) -> Option<u32> {
+        None
+    }
+}
+
+impl<F: Fn(IpAddr) -> bool> Locality for F {
+    fn is_local(&self, address: IpAddr) -> bool {
+        self(address)
+    }
 }

@@ -1,0 +1,3 @@
+//! pvsadm: ipvsadm's words for pvsd.
+
+fn main() {}

@@ -1,0 +1,157 @@
+//! What can be asked of pvsd: validated commands, the form in which they cross the control socket.
+//!
+//! Produced by [`cli`](crate::cli) out of an argument vector, carried out by
+//! [`store`](crate::store). Nothing here judges; a value that came over the socket is judged again
+//! by the store.
+
+use pvs_sched::config::{Persistence, ServerConfig, ServerKey, ServiceFlags, ServiceKey};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// One command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// `-A`.
+    AddService(ServiceRequest),
+    /// `-E`.
+    EditService(ServiceRequest),
+    /// `-D`.
+    DeleteService(ServiceKey),
+    /// `-C`.
+    Flush,
+    /// `-a`.
+    AddServer {
+        /// The service that gets it.
+        service: ServiceKey,
+        /// The server.
+        server: ServerConfig,
+    },
+    /// `-e`.
+    EditServer {
+        /// The service that has it.
+        service: ServiceKey,
+        /// The server with its new values.
+        server: ServerConfig,
+    },
+    /// `-d`.
+    DeleteServer {
+        /// The service that has it.
+        service: ServiceKey,
+        /// The server.
+        server: ServerKey,
+    },
+    /// `-Z`: of one service, or of all.
+    Zero(Option<ServiceKey>),
+    /// `--set`, in seconds; 0 keeps a value.
+    SetTimeouts {
+        /// TCP, established.
+        tcp_secs: u32,
+        /// TCP, after a FIN.
+        tcp_fin_secs: u32,
+        /// UDP.
+        udp_secs: u32,
+    },
+    /// `--start-daemon`.
+    StartDaemon(DaemonRequest),
+    /// `--stop-daemon`.
+    StopDaemon(DaemonRole),
+    /// `-L`, `-S`: every service.
+    ListServices,
+    /// `-L` with a service.
+    ListService(ServiceKey),
+    /// `-L -c`.
+    ListConnections,
+    /// `-L --timeout`.
+    ListTimeouts,
+    /// `-L --daemon`.
+    ListDaemons,
+}
+
+impl Command {
+    /// Changes nothing.
+    #[must_use]
+    pub const fn is_listing(&self) -> bool {
+        matches!(
+            self,
+            Self::ListServices
+                | Self::ListService(_)
+                | Self::ListConnections
+                | Self::ListTimeouts
+                | Self::ListDaemons
+        )
+    }
+}
+
+/// A service as asked for: names that may turn out to be unknown are still text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceRequest {
+    /// What names it.
+    pub key: ServiceKey,
+    /// The scheduler's name.
+    pub scheduler: String,
+    /// Its flags.
+    #[serde(default)]
+    pub flags: ServiceFlags,
+    /// Its persistence, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Persistence>,
+    /// The persistence engine's name, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+}
+
+/// The two sides of connection synchronisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DaemonRole {
+    /// Sends.
+    Master,
+    /// Receives.
+    Backup,
+}
+
+impl DaemonRole {
+    /// The word on the command line and in a listing.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Master => "master",
+            Self::Backup => "backup",
+        }
+    }
+
+    /// The role of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Master, Self::Backup]
+            .into_iter()
+            .find(|r| r.as_str() == name)
+    }
+}
+
+/// A synchronisation daemon as asked for; what is absent gets the kernel's default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DaemonRequest {
+    /// Which side.
+    pub role: DaemonRole,
+    /// The multicast interface.
+    pub interface: String,
+    /// `--syncid`.
+    #[serde(default)]
+    pub sync_id: u8,
+    /// `--sync-maxlen`.
+    #[serde(default)]
+    pub max_len: Option<u16>,
+    /// `--mcast-group`.
+    #[serde(default)]
+    pub group: Option<IpAddr>,
+    /// `--mcast-port`.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// `--mcast-ttl`.
+    #[serde(default)]
+    pub ttl: Option<u8>,
+}

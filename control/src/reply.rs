@@ -1,0 +1,235 @@
+//! What pvsd answers: outcomes of commands, and refusals in the kernel's and ipvsadm's words.
+
+use crate::command::DaemonRole;
+use pvs_sched::Counters;
+use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// The outcome of one command. A long listing comes in parts: `more` says that the next outcome
+/// continues this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Outcome {
+    /// Done; nothing to show.
+    Done,
+    /// Refused; nothing has changed.
+    Refused(Refusal),
+    /// Services with their servers.
+    Services {
+        /// Index slots of the connection table, for the heading.
+        table_size: u64,
+        /// In the order of their slots; servers in the kernel's list order.
+        services: Vec<ServiceView>,
+        /// Another part follows. A service that it begins with may continue this part's last one.
+        more: bool,
+    },
+    /// A page of connections.
+    Connections {
+        /// The entries.
+        entries: Vec<ConnectionView>,
+        /// Another page follows.
+        more: bool,
+    },
+    /// The three timeouts that `--set` sets, in seconds.
+    Timeouts {
+        /// TCP, established.
+        tcp_secs: u32,
+        /// TCP, after a FIN.
+        tcp_fin_secs: u32,
+        /// UDP.
+        udp_secs: u32,
+    },
+    /// The running synchronisation daemons, the master first.
+    Daemons(Vec<DaemonView>),
+}
+
+/// Why a command was refused: in ipvsadm's words where ipvsadm has some.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// `-A` of a service that is there.
+    #[error("Service already exists")]
+    ServiceExists,
+    /// A name that nothing here has.
+    #[error("Scheduler or persistence engine not found")]
+    SchedulerUnknown,
+    /// A service that is not there.
+    #[error("No such service")]
+    ServiceUnknown,
+    /// A server of a service that is not there.
+    #[error("Service not defined")]
+    ServiceUndefined,
+    /// `-a` of a server that is there.
+    #[error("Destination already exists")]
+    ServerExists,
+    /// A server that is not there.
+    #[error("No such destination")]
+    ServerUnknown,
+    /// A weight beyond the kernel's range, or a lower threshold above the upper one.
+    #[error("Numerical result out of range")]
+    OutOfRange,
+    /// A value that the kernel calls invalid.
+    #[error("Invalid operation.  Possibly wrong module version, address not unicast, ...")]
+    Invalid,
+    /// No room for another service or server.
+    #[error("Memory allocation problem")]
+    Full,
+    /// The multicast interface does not exist.
+    #[error("No such device")]
+    DeviceUnknown,
+    /// `--start-daemon` of a daemon that runs.
+    #[error("Daemon has already run")]
+    DaemonRuns,
+    /// `--stop-daemon` of a daemon that does not run.
+    #[error("No daemon is running")]
+    DaemonUnknown,
+    /// Not asked of the kernel but of pvsd: what its dataplane cannot do.
+    #[error("{0}")]
+    Unsupported(Feature),
+    /// A worker did not answer a listing of connections.
+    #[error("worker {worker} has not answered")]
+    Silent {
+        /// Its number.
+        worker: usize,
+    },
+}
+
+/// What a dataplane may be unable to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feature {
+    /// `-f`.
+    #[error("pvsd does not support firewall-mark services yet")]
+    Marks,
+    /// `-p`.
+    #[error("pvsd does not support persistent services yet")]
+    Persistence,
+    /// `-o`.
+    #[error("pvsd does not support one-packet scheduling yet")]
+    OnePacket,
+    /// `--sctp-service`.
+    #[error("pvsd does not support SCTP services yet")]
+    Sctp,
+    /// An IPv6 service.
+    #[error("pvsd does not support IPv6 services yet")]
+    Ipv6,
+    /// `-i`.
+    #[error("pvsd does not support tunnelling yet")]
+    Tunnel,
+    /// `-x`, `-y`.
+    #[error("pvsd does not support connection thresholds yet")]
+    Thresholds,
+    /// `--start-daemon`.
+    #[error("pvsd does not support connection synchronisation yet")]
+    Synchronisation,
+}
+
+/// Five figures in the order of a listing's columns: totals, or rates per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets from clients.
+    pub in_packets: u64,
+    /// Packets to clients.
+    pub out_packets: u64,
+    /// Bytes from clients.
+    pub in_bytes: u64,
+    /// Bytes to clients.
+    pub out_bytes: u64,
+}
+
+impl From<Counters> for Figures {
+    fn from(c: Counters) -> Self {
+        Self {
+            connections: c.connections,
+            in_packets: c.in_packets,
+            out_packets: c.out_packets,
+            in_bytes: c.in_bytes,
+            out_bytes: c.out_bytes,
+        }
+    }
+}
+
+/// A service as listings need it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// What the operator gave.
+    pub config: ServiceConfig,
+    /// Since it was added, or since `-Z`.
+    pub stats: Figures,
+    /// Per second.
+    pub rates: Figures,
+    /// Its servers, in the kernel's list order.
+    pub servers: Vec<ServerView>,
+}
+
+/// A server as listings need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerView {
+    /// What the operator gave.
+    pub config: ServerConfig,
+    /// Connections in an active state.
+    pub active: u32,
+    /// All others.
+    pub inactive: u32,
+    /// Persistence templates.
+    pub persistent: u32,
+    /// Since it was added, or since `-Z`.
+    pub stats: Figures,
+    /// Per second.
+    pub rates: Figures,
+}
+
+/// A connection as listings need it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionView {
+    /// TCP, UDP, SCTP, or IP for a mark's template.
+    pub protocol: String,
+    /// Whole seconds until it expires.
+    pub expires_secs: u32,
+    /// The state's name.
+    pub state: String,
+    /// The client; port 0 for a template.
+    pub client: SocketAddr,
+    /// The virtual address and port.
+    pub virtual_: SocketAddr,
+    /// The real server.
+    pub server: SocketAddr,
+    /// How its packets are forwarded.
+    pub method: Method,
+}
+
+impl From<&crate::plane::Connection> for ConnectionView {
+    fn from(c: &crate::plane::Connection) -> Self {
+        Self {
+            protocol: c.protocol.to_owned(),
+            expires_secs: c.expires_secs,
+            state: c.state.to_owned(),
+            client: c.client,
+            virtual_: c.virtual_,
+            server: c.server,
+            method: c.method,
+        }
+    }
+}
+
+/// A running synchronisation daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonView {
+    /// Which side.
+    pub role: DaemonRole,
+    /// The multicast interface.
+    pub interface: String,
+    /// Its syncid.
+    pub sync_id: u8,
+    /// Bytes of a message at most.
+    pub max_len: u16,
+    /// The multicast group.
+    pub group: IpAddr,
+    /// The UDP port.
+    pub port: u16,
+    /// The time to live of messages.
+    pub ttl: u8,
+}

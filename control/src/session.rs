@@ -1,0 +1,291 @@
+//! One client of the control server: frames in, frames out, and its place among the clients.
+
+use crate::command::Command;
+use crate::frame::{FrameError, FrameReader, Request, Response, VERSION, decode, encode};
+use crate::limits::{PAGE_ENTRIES, WRITE_TIME_MAX};
+use crate::plane::{Cursor, Lag};
+use crate::reply::{Outcome, Refusal, ServiceView};
+use crate::server::{Answer, Job, Page};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Sender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How much of a bad client's input is read after it was answered, so that it gets the answer.
+const DRAIN_BYTES_MAX: u64 = 64 << 20;
+
+/// Answers a client's requests until it ends, falls silent or sends what is not understood.
+pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>) {
+    let ready = stream.set_nonblocking(false).is_ok()
+        && stream.set_write_timeout(Some(WRITE_TIME_MAX)).is_ok();
+    if !ready {
+        return;
+    }
+    let mut reader = FrameReader::new(stream);
+    loop {
+        let request = match reader.next() {
+            Ok(None) => return,
+            Ok(Some(bytes)) => decode::<Request>(&bytes),
+            Err(error) => Err(error),
+        };
+        let served = match request {
+            Ok(request) => answer(reader.stream(), request.commands, jobs),
+            Err(error) => return refuse(reader.stream(), &error),
+        };
+        if served.is_none() {
+            return;
+        }
+    }
+}
+
+/// Says what was not understood, and ends the conversation.
+fn refuse(stream: &UnixStream, error: &FrameError) {
+    tracing::debug!("control socket: {error}");
+    let response = Response {
+        version: VERSION,
+        last: true,
+        error: Some(error.to_string()),
+        ..Response::default()
+    };
+    if send(stream, &response).is_some() && stream.shutdown(Shutdown::Write).is_ok() {
+        let _ = std::io::copy(&mut stream.take(DRAIN_BYTES_MAX), &mut std::io::sink());
+    }
+}
+
+/// Has commands carried out and sends their outcomes; `None` if the conversation is over.
+fn answer(stream: &UnixStream, commands: Vec<Command>, jobs: &Sender<Job>) -> Option<()> {
+    let (sender, receiver) = sync_channel(1);
+    jobs.send(Job::Commands {
+        commands,
+        answer: sender,
+    })
+    .ok()?;
+    let Answer { outcomes, warning } = receiver.recv().ok()?;
+    let mut batch = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Services {
+                table_size,
+                services,
+                ..
+            } => {
+                send_batch(stream, &mut batch)?;
+                send_services(stream, table_size, services)?;
+            }
+            Outcome::Connections { .. } => {
+                send_batch(stream, &mut batch)?;
+                send_connections(stream, jobs)?;
+            }
+            other => batch.push(other),
+        }
+        if batch.len() >= PAGE_ENTRIES {
+            send_batch(stream, &mut batch)?;
+        }
+    }
+    let last = Response {
+        version: VERSION,
+        outcomes: batch,
+        last: true,
+        warning,
+        ..Response::default()
+    };
+    send(stream, &last)
+}
+
+/// Sends the outcomes that have gathered.
+fn send_batch(stream: &UnixStream, batch: &mut Vec<Outcome>) -> Option<()> {
+    if batch.is_empty() {
+        return Some(());
+    }
+    let outcomes = std::mem::take(batch);
+    send(
+        stream,
+        &Response {
+            version: VERSION,
+            outcomes,
+            ..Response::default()
+        },
+    )
+}
+
+/// Sends a listing of services in parts of a bounded number of servers. A service with more of them
+/// is spread over parts, each with its heading.
+fn send_services(stream: &UnixStream, table_size: u64, services: Vec<ServiceView>) -> Option<()> {
+    let mut part = Vec::new();
+    let mut entries = 0;
+    let send_part = |services, more| {
+        let outcomes = vec![Outcome::Services {
+            table_size,
+            services,
+            more,
+        }];
+        send(
+            stream,
+            &Response {
+                version: VERSION,
+                outcomes,
+                ..Response::default()
+            },
+        )
+    };
+    for mut service in services {
+        loop {
+            let room = PAGE_ENTRIES.saturating_sub(entries);
+            let rest = (service.servers.len() > room).then(|| service.servers.split_off(room));
+            entries += service.servers.len() + 1;
+            let next = rest.map(|servers| ServiceView {
+                servers,
+                ..service.clone()
+            });
+            part.push(service);
+            if entries >= PAGE_ENTRIES {
+                send_part(std::mem::take(&mut part), true)?;
+                entries = 0;
+            }
+            match next {
+                Some(next) => service = next,
+                None => break,
+            }
+        }
+    }
+    send_part(part, false)
+}
+
+/// Sends the connections page by page, asking the owner for each.
+fn send_connections(stream: &UnixStream, jobs: &Sender<Job>) -> Option<()> {
+    let mut from = Cursor::default();
+    loop {
+        let (sender, receiver) = sync_channel(1);
+        jobs.send(Job::Page {
+            from,
+            answer: sender,
+        })
+        .ok()?;
+        let outcome = match receiver.recv().ok()? {
+            Ok(Page {
+                entries,
+                next: Some(next),
+            }) => {
+                from = next;
+                Outcome::Connections {
+                    entries,
+                    more: true,
+                }
+            }
+            Ok(Page {
+                entries,
+                next: None,
+            }) => Outcome::Connections {
+                entries,
+                more: false,
+            },
+            Err(Lag { worker }) => Outcome::Refused(Refusal::Silent { worker }),
+        };
+        let more = matches!(outcome, Outcome::Connections { more: true, .. });
+        let outcomes = vec![outcome];
+        send(
+            stream,
+            &Response {
+                version: VERSION,
+                outcomes,
+                ..Response::default()
+            },
+        )?;
+        if !more {
+            return Some(());
+        }
+    }
+}
+
+fn send(mut stream: &UnixStream, response: &Response) -> Option<()> {
+    let bytes = encode(response).ok()?;
+    stream.write_all(&bytes).ok()
+}
+
+/// The clients that are being served.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    most: usize,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    table: Mutex<Table>,
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    closed: bool,
+    streams: HashMap<u64, UnixStream>,
+}
+
+/// A client's place, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    number: u64,
+    inner: Arc<Inner>,
+}
+
+impl Clients {
+    /// At most this many.
+    pub(crate) fn new(most: usize) -> Self {
+        Self {
+            most,
+            inner: Arc::default(),
+        }
+    }
+
+    /// Waits a while until there is a place.
+    pub(crate) fn wait_for_place(&self, limit: Duration) -> bool {
+        let full = |table: &mut Table| table.streams.len() >= self.most;
+        let waited = self
+            .inner
+            .freed
+            .wait_timeout_while(self.inner.table(), limit, full);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Gives a client a place; `None` if all are hung up on.
+    pub(crate) fn admit(&self, stream: &UnixStream) -> Option<Place> {
+        let stream = stream.try_clone().ok()?;
+        let mut table = self.inner.table();
+        if table.closed {
+            return None;
+        }
+        table.next += 1;
+        let number = table.next;
+        table.streams.insert(number, stream);
+        Some(Place {
+            number,
+            inner: Arc::clone(&self.inner),
+        })
+    }
+
+    /// Ends all conversations, and takes no further client.
+    pub(crate) fn hang_up(&self) {
+        let mut table = self.inner.table();
+        table.closed = true;
+        for stream in table.streams.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Inner {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inner.table().streams.remove(&self.number);
+        self.inner.freed.notify_one();
+    }
+}

@@ -1,0 +1,286 @@
+//! The owner of the configuration: commands in, outcomes and the next snapshot out.
+//!
+//! [`Store::apply`] is total and knows no socket, no clock and no thread; a refused command has
+//! changed nothing. Of the [`Plane`] it only reads counters. Refusals, their order and their words
+//! are those of `ip_vs_ctl.c` and ipvsadm. Locality is an input like a command.
+
+mod capabilities;
+mod cells;
+mod daemons;
+mod estimate;
+mod servers;
+mod services;
+
+pub use capabilities::Capabilities;
+
+use crate::command::Command;
+use crate::plane::{Locality, Plane};
+use crate::reply::{Outcome, Refusal, ServerView, ServiceView};
+use cells::CellBook;
+use daemons::Daemons;
+use estimate::Estimator;
+use pvs_sched::config::ServiceKey;
+use pvs_sched::limits::{SERVERS_MAX, TIMEOUT_SECS_MAX};
+use pvs_sched::{Counters, Service, ServiceIndex, Snapshot};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What the store keeps of a service beside its snapshot.
+#[derive(Debug)]
+struct Book {
+    slot: ServiceIndex,
+    id: u64,
+    /// What servers that have left had counted for it.
+    left: Counters,
+    /// Subtracted from the sum to get its statistics.
+    base: Counters,
+    estimator: Estimator,
+}
+
+/// The owner of the configuration.
+pub struct Store {
+    next: Snapshot,
+    changed: bool,
+    books: HashMap<ServiceKey, Book>,
+    ids: u64,
+    cells: CellBook,
+    daemons: Daemons,
+    capabilities: Capabilities,
+    locality: Arc<dyn Locality + Send + Sync>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("version", &self.next.version)
+            .field("changed", &self.changed)
+            .field("services", &self.books.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// No address is local, no device exists.
+struct Nowhere;
+
+impl Locality for Nowhere {
+    fn is_local(&self, _: IpAddr) -> bool {
+        false
+    }
+}
+
+impl Store {
+    /// A store without services, for a dataplane that can do this much. No address is local until
+    /// [`set_locality`](Self::set_locality) says so.
+    #[must_use]
+    pub fn new(capabilities: Capabilities) -> Self {
+        Self::with_room(capabilities, SERVERS_MAX)
+    }
+
+    /// As [`new`](Self::new), for workers whose blocks have this many cells.
+    #[must_use]
+    pub fn with_room(capabilities: Capabilities, cells: usize) -> Self {
+        Self {
+            next: Snapshot::default(),
+            changed: false,
+            books: HashMap::new(),
+            ids: 0,
+            cells: CellBook::new(cells),
+            daemons: Daemons::default(),
+            capabilities,
+            locality: Arc::new(Nowhere),
+        }
+    }
+
+    /// Carries out one command.
+    ///
+    /// # Errors
+    /// [`Refusal`]; then nothing has changed.
+    pub fn apply(&mut self, command: &Command, plane: &dyn Plane) -> Result<Outcome, Refusal> {
+        match command {
+            Command::AddService(request) => self.add_service(request)?,
+            Command::EditService(request) => self.edit_service(request)?,
+            Command::DeleteService(key) => self.delete_service(key, plane)?,
+            Command::Flush => self.flush(plane),
+            Command::AddServer { service, server } => self.add_server(service, server, plane)?,
+            Command::EditServer { service, server } => self.edit_server(service, server)?,
+            Command::DeleteServer { service, server } => {
+                self.delete_server(service, *server, plane)?;
+            }
+            Command::Zero(key) => self.zero(key.as_ref(), plane)?,
+            Command::SetTimeouts {
+                tcp_secs,
+                tcp_fin_secs,
+                udp_secs,
+            } => {
+                self.set_timeouts(*tcp_secs, *tcp_fin_secs, *udp_secs)?;
+            }
+            Command::StartDaemon(request) => {
+                self.daemons
+                    .start(request, self.capabilities, &*self.locality)?;
+            }
+            Command::StopDaemon(role) => self.daemons.stop(*role)?,
+            Command::ListServices => {
+                let services = self.next.services().map(|s| self.view(s, plane)).collect();
+                return Ok(listing(services, plane));
+            }
+            Command::ListService(key) => {
+                let service = self.service(key).ok_or(Refusal::ServiceUnknown)?;
+                return Ok(listing(vec![self.view(service, plane)], plane));
+            }
+            Command::ListConnections => {
+                return Ok(Outcome::Connections {
+                    entries: Vec::new(),
+                    more: false,
+                });
+            }
+            Command::ListTimeouts => {
+                let (tcp_secs, tcp_fin_secs, udp_secs) = self.next.timeouts.get();
+                return Ok(Outcome::Timeouts {
+                    tcp_secs,
+                    tcp_fin_secs,
+                    udp_secs,
+                });
+            }
+            Command::ListDaemons => return Ok(Outcome::Daemons(self.daemons.views())),
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Takes what Linux says about addresses; holds for later services too.
+    pub fn set_locality(&mut self, locality: Arc<dyn Locality + Send + Sync>) {
+        let differs = self
+            .next
+            .services()
+            .any(|s| s.local != is_local(&s.config.key, &*locality));
+        if differs {
+            self.next.set_locality(|address| locality.is_local(address));
+            self.changed = true;
+        }
+        self.locality = locality;
+    }
+
+    /// An estimator period of two seconds has passed.
+    pub fn tick(&mut self, plane: &dyn Plane) {
+        self.cells.tick(plane);
+        for (key, book) in &mut self.books {
+            let Some(service) = self.next.service(book.slot) else {
+                continue;
+            };
+            debug_assert_eq!(service.config.key, *key, "a book is its service's");
+            let sum = sum(service, book, &self.cells, plane);
+            book.estimator.tick(sum.since(book.base));
+        }
+    }
+
+    /// The configuration that commands have led to, for the workers; `None` if nothing has changed
+    /// since the last call.
+    pub fn take_snapshot(&mut self) -> Option<Snapshot> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        self.next.version += 1;
+        self.next.settle();
+        Some(self.next.clone())
+    }
+
+    /// Every worker has seen the snapshot of this version, and has left the older ones.
+    pub fn note_seen(&mut self, version: u64) {
+        self.cells.note_seen(version);
+    }
+
+    /// The configuration as the last command left it.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Snapshot {
+        &self.next
+    }
+
+    fn set_timeouts(&mut self, tcp: u32, tcp_fin: u32, udp: u32) -> Result<(), Refusal> {
+        if [tcp, tcp_fin, udp]
+            .iter()
+            .any(|secs| *secs > TIMEOUT_SECS_MAX)
+        {
+            return Err(Refusal::Invalid);
+        }
+        self.next.timeouts.set(tcp, tcp_fin, udp);
+        self.changed = true;
+        Ok(())
+    }
+
+    /// `-Z`: a service and its servers, or all of them.
+    fn zero(&mut self, key: Option<&ServiceKey>, plane: &dyn Plane) -> Result<(), Refusal> {
+        if key.is_some_and(|k| !self.books.contains_key(k)) {
+            return Err(Refusal::ServiceUnknown);
+        }
+        for (name, book) in &mut self.books {
+            let Some(service) = self.next.service(book.slot) else {
+                continue;
+            };
+            if key.is_some_and(|k| k != name) {
+                continue;
+            }
+            for server in service.servers() {
+                self.cells.zero(server.index, plane);
+            }
+            book.base = sum(service, book, &self.cells, plane);
+            book.estimator = Estimator::ZERO;
+        }
+        Ok(())
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<&Service> {
+        self.next.service(self.books.get(key)?.slot)
+    }
+
+    /// The version of the snapshot that this command goes into.
+    const fn version(&self) -> u64 {
+        self.next.version + 1
+    }
+
+    fn view(&self, service: &Service, plane: &dyn Plane) -> ServiceView {
+        let servers = service.servers().iter().map(|server| {
+            let load = plane.load(server.index);
+            ServerView {
+                config: server.config,
+                active: load.active,
+                inactive: load.inactive,
+                persistent: 0,
+                stats: self.cells.stats(server.index, plane),
+                rates: self.cells.rates(server.index),
+            }
+        });
+        let servers = servers.collect();
+        let book = self.books.get(&service.config.key);
+        let counted = book.map(|b| sum(service, b, &self.cells, plane).since(b.base));
+        ServiceView {
+            config: service.config.clone(),
+            stats: counted.unwrap_or_default().into(),
+            rates: book.map(|b| b.estimator.rates()).unwrap_or_default(),
+            servers,
+        }
+    }
+}
+
+/// What a service has counted since it was added: its servers' part, and that of those that left.
+fn sum(service: &Service, book: &Book, cells: &CellBook, plane: &dyn Plane) -> Counters {
+    let counted = service
+        .servers()
+        .iter()
+        .map(|s| cells.counted(s.index, plane));
+    counted.fold(book.left, Counters::plus)
+}
+
+fn listing(services: Vec<ServiceView>, plane: &dyn Plane) -> Outcome {
+    Outcome::Services {
+        table_size: plane.table_size(),
+        services,
+        more: false,
+    }
+}
+
+fn is_local(key: &ServiceKey, locality: &dyn Locality) -> bool {
+    match key {
+        ServiceKey::Address { address, .. } => locality.is_local(*address),
+        ServiceKey::Mark { .. } => true,
+    }
+}

@@ -1,0 +1,110 @@
+//! Edits of real servers: `-a`, `-e`, `-d`. Mirrors `ip_vs_add_dest` and `ip_vs_edit_dest`, the
+//! order of their refusals included.
+
+use super::Store;
+use crate::plane::Plane;
+use crate::reply::Refusal;
+use pvs_sched::config::{AddressFamily, Method, ServerConfig, ServerKey, ServiceKey, TunnelKind};
+use pvs_sched::limits::WEIGHT_MAX;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+impl Store {
+    pub(super) fn add_server(
+        &mut self,
+        key: &ServiceKey,
+        config: &ServerConfig,
+        plane: &dyn Plane,
+    ) -> Result<(), Refusal> {
+        let service = self.service(key).ok_or(Refusal::ServiceUndefined)?;
+        judge_server(key, config)?;
+        if service.server(config.key).is_some() {
+            return Err(Refusal::ServerExists);
+        }
+        let address = config.key.address;
+        if !is_unicast(address) && !self.locality.is_local(address) {
+            return Err(Refusal::Invalid);
+        }
+        self.judge_features(config)?;
+        let id = self.books.get(key).map_or(0, |b| b.id);
+        let index = self.cells.take(*key, id, config.key, plane)?;
+        let next = self.service(key).map(|s| s.with_server(index, *config));
+        self.put(next.ok_or(Refusal::ServiceUndefined)?);
+        Ok(())
+    }
+
+    pub(super) fn edit_server(
+        &mut self,
+        key: &ServiceKey,
+        config: &ServerConfig,
+    ) -> Result<(), Refusal> {
+        let service = self.service(key).ok_or(Refusal::ServiceUndefined)?;
+        judge_server(key, config)?;
+        service.server(config.key).ok_or(Refusal::ServerUnknown)?;
+        self.judge_features(config)?;
+        let next = service.with_edited_server(*config);
+        self.put(next);
+        Ok(())
+    }
+
+    pub(super) fn delete_server(
+        &mut self,
+        key: &ServiceKey,
+        server: ServerKey,
+        plane: &dyn Plane,
+    ) -> Result<(), Refusal> {
+        let service = self.service(key).ok_or(Refusal::ServiceUndefined)?;
+        let index = service.server(server).ok_or(Refusal::ServerUnknown)?.index;
+        let next = service.without_server(server);
+        let counted = self.cells.leave(index, self.version(), plane);
+        if let Some(book) = self.books.get_mut(key) {
+            book.left = book.left.plus(counted);
+        }
+        self.put(next);
+        Ok(())
+    }
+
+    fn judge_features(&self, config: &ServerConfig) -> Result<(), Refusal> {
+        match self.capabilities.missing_for_server(config) {
+            Some(feature) => Err(Refusal::Unsupported(feature)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the kernel has against a server before it looks for it in the service.
+fn judge_server(service: &ServiceKey, config: &ServerConfig) -> Result<(), Refusal> {
+    let other_family = family(config.key.address) != service.family();
+    if config.method == Method::Local || (other_family && config.method != Method::Tunnel) {
+        return Err(Refusal::Invalid);
+    }
+    if config.weight > WEIGHT_MAX || config.lower_threshold > config.upper_threshold {
+        return Err(Refusal::OutOfRange);
+    }
+    if config.tunnel.kind == TunnelKind::Gue && config.tunnel.port == 0 {
+        return Err(Refusal::Invalid);
+    }
+    Ok(())
+}
+
+const fn family(address: IpAddr) -> AddressFamily {
+    match address {
+        IpAddr::V4(_) => AddressFamily::Ipv4,
+        IpAddr::V6(_) => AddressFamily::Ipv6,
+    }
+}
+
+/// What the kernel takes for a unicast address (`__inet_dev_addr_type`, `__ipv6_addr_type`, which
+/// calls neither mapped nor link-local addresses so).
+fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(a) => {
+            let this_network = a.octets().first() == Some(&0);
+            !this_network && !a.is_multicast() && a != Ipv4Addr::BROADCAST
+        }
+        IpAddr::V6(a) => {
+            let mapped = a.to_ipv4_mapped().is_some();
+            let wrong = a == Ipv6Addr::UNSPECIFIED || a.is_multicast() || mapped;
+            !wrong && !a.is_unicast_link_local()
+        }
+    }
+}
