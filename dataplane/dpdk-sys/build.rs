@@ -22,7 +22,8 @@ const LIBRARIES: [&str; 7] = [
     "rte_eal",
 ];
 
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
+    "fopencookie",
     "rte_eal_(init|get_runtime_dir)",
     "rte_eth_(allmulticast|promiscuous)_(enable|disable)",
     "rte_eth_(dev|rx_queue|tx_queue|link|stats|xstats|macaddr)_.*",

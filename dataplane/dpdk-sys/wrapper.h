@@ -1,4 +1,6 @@
-/* What bindgen reads: the headers of the functions named in build.rs, and the shim. */
+/* What bindgen reads: the headers of the functions named in build.rs, the shim, and stdio for fopencookie. */
+#define _GNU_SOURCE
+#include <stdio.h>
 #include <rte_config.h>
 #include <rte_version.h>
 #include <rte_eal.h>

@@ -1,0 +1,222 @@
+//! Hugepages: are there enough free ones, and if not, may 2 MiB pages be added.
+//!
+//! DPDK cannot be started a second time in a process, so whether it will get its memory has to be
+//! known before. The check and the start are held together by a lock on the kernel's own control
+//! file, so that two pvs processes do not count the same pages. What was added is taken away at
+//! exit. Not a mount helper: DPDK runs with `--in-memory`, which needs no hugetlbfs.
+
+#![allow(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+const SYSFS: &str = "/sys/kernel/mm/hugepages";
+const SMALL: &str = "hugepages-2048kB";
+const SMALL_MIB: u64 = 2;
+
+/// Why there are not enough hugepages.
+#[derive(Debug, Error)]
+pub(crate) enum Shortage {
+    /// The kernel has no 2 MiB pages, or hides them.
+    #[error("no hugepages in this kernel ({0})")]
+    Absent(io::Error),
+    /// Too few, and the number may not be raised.
+    #[error(
+        "{free} MiB of {wanted} MiB of hugepages are free, and adding to them failed ({error})"
+    )]
+    NotAllowed {
+        wanted: u64,
+        free: u64,
+        error: io::Error,
+    },
+    /// Too few, and the kernel has no more memory in whole pages.
+    #[error("{free} MiB of {wanted} MiB of hugepages are free, and the kernel finds no more")]
+    TooFew { wanted: u64, free: u64 },
+}
+
+/// Pages that this process added; taken away on drop.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    directory: PathBuf,
+    added: u64,
+}
+
+/// Held until DPDK has taken its pages.
+pub(crate) struct Lock(File);
+
+/// Sees to it that `mib` MiB of hugepages are free.
+pub(crate) fn reserve(mib: u32) -> Result<(Reservation, Lock), Shortage> {
+    reserve_in(Path::new(SYSFS), u64::from(mib))
+}
+
+fn reserve_in(sysfs: &Path, wanted: u64) -> Result<(Reservation, Lock), Shortage> {
+    let directory = sysfs.join(SMALL);
+    let lock = Lock::take(&directory).map_err(Shortage::Absent)?;
+    let free = free_mib(sysfs);
+    let mut reservation = Reservation {
+        directory,
+        added: 0,
+    };
+    if free >= wanted {
+        return Ok((reservation, lock));
+    }
+    let before = reservation.configured().map_err(Shortage::Absent)?;
+    let missing = (wanted - free).div_ceil(SMALL_MIB);
+    reservation
+        .configure(before + missing)
+        .map_err(|error| Shortage::NotAllowed {
+            wanted,
+            free,
+            error,
+        })?;
+    let after = reservation.configured().map_err(Shortage::Absent)?;
+    reservation.added = after.saturating_sub(before);
+    if reservation.added < missing {
+        reservation.give_back();
+        return Err(Shortage::TooFew { wanted, free });
+    }
+    Ok((reservation, lock))
+}
+
+impl Reservation {
+    fn configured(&self) -> io::Result<u64> {
+        read_number(&self.directory.join("nr_hugepages"))
+    }
+
+    fn configure(&self, pages: u64) -> io::Result<()> {
+        fs::write(self.directory.join("nr_hugepages"), pages.to_string())
+    }
+
+    /// Pages in use meanwhile become surplus, and go when their user does.
+    fn give_back(&mut self) {
+        let added = std::mem::take(&mut self.added);
+        if added == 0 {
+            return;
+        }
+        let result = self
+            .configured()
+            .and_then(|now| self.configure(now.saturating_sub(added)));
+        if let Err(error) = result {
+            tracing::debug!("{added} hugepages stay reserved: {error}");
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.added > 0 {
+            let _lock = Lock::take(&self.directory);
+            self.give_back();
+        }
+    }
+}
+
+impl Lock {
+    fn take(directory: &Path) -> io::Result<Self> {
+        let file = File::open(directory.join("nr_hugepages"))?;
+        // SAFETY: the descriptor belongs to `file`, which is open.
+        let rc = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+        if rc == 0 {
+            Ok(Self(file))
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    }
+
+    /// Lets the next process count.
+    pub(crate) fn release(self) {
+        drop(self.0);
+    }
+}
+
+/// Free and unreserved pages of all sizes.
+fn free_mib(sysfs: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(sysfs) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| free_of_size(&entry.path()))
+        .sum()
+}
+
+fn free_of_size(directory: &Path) -> Option<u64> {
+    let name = directory.file_name()?.to_str()?;
+    let kib: u64 = name
+        .strip_prefix("hugepages-")?
+        .strip_suffix("kB")?
+        .parse()
+        .ok()?;
+    let free = read_number(&directory.join("free_hugepages")).ok()?;
+    let promised = read_number(&directory.join("resv_hugepages")).unwrap_or(0);
+    Some(free.saturating_sub(promised) * kib / 1024)
+}
+
+fn read_number(path: &Path) -> io::Result<u64> {
+    fs::read_to_string(path)?
+        .trim()
+        .parse()
+        .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SMALL, Shortage, read_number, reserve_in};
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// A directory that looks like sysfs; the kernel's part (raising free with nr) is the test's.
+    fn sysfs(name: &str, nr: u64, free: u64) -> PathBuf {
+        let root = std::env::temp_dir().join(format!("pvs-huge-{name}-{}", std::process::id()));
+        let small = root.join(SMALL);
+        fs::create_dir_all(&small).unwrap();
+        for (file, value) in [
+            ("nr_hugepages", nr),
+            ("free_hugepages", free),
+            ("resv_hugepages", 0),
+        ] {
+            fs::write(small.join(file), value.to_string()).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn enough_free_pages_are_left_alone() {
+        let root = sysfs("enough", 40, 32);
+        let (reservation, lock) = reserve_in(&root, 64).unwrap();
+        lock.release();
+        drop(reservation);
+        assert_eq!(
+            read_number(&root.join(SMALL).join("nr_hugepages")).unwrap(),
+            40
+        );
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn missing_pages_are_added_and_given_back() {
+        let root = sysfs("added", 10, 2);
+        let nr = root.join(SMALL).join("nr_hugepages");
+        let (reservation, lock) = reserve_in(&root, 65).unwrap();
+        lock.release();
+        // 65 MiB less 4 free: 61 MiB, 31 pages.
+        assert_eq!(read_number(&nr).unwrap(), 41);
+        fs::write(&nr, "50").unwrap();
+        drop(reservation);
+        assert_eq!(
+            read_number(&nr).unwrap(),
+            19,
+            "what others changed meanwhile stays"
+        );
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn no_control_file_is_absent() {
+        let root = std::env::temp_dir().join("pvs-huge-none");
+        assert!(matches!(reserve_in(&root, 2), Err(Shortage::Absent(_))));
+    }
+}
