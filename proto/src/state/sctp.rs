@@ -318,4 +318,34 @@ mod tests {
         let known = (0..=u8::MAX).filter(|kind| Event::from_chunk(*kind) != Event::Data);
         assert_eq!(known.collect::<Vec<_>>(), [1, 2, 6, 7, 8, 9, 10, 11, 14]);
     }
+
+    /// Associations that the server opens, and ends that cross: the recordings do not get there.
+    #[test]
+    fn transitions_that_no_recording_reaches() {
+        use Direction::{Input, InputOnly, Output};
+        use State::*;
+        for (direction, event, from, to) in [
+            (Input, Event::InitAck, CookieWait, Cookie),
+            (Output, Event::CookieEcho, Cookie, CookieEchoed),
+            (Input, Event::CookieAck, CookieEchoed, Established),
+            (Input, Event::Error, CookieEchoed, Closed),
+            (Input, Event::Abort, CookieWait, Rejected),
+            (Input, Event::Init, Rejected, Init),
+            (Input, Event::ShutdownAck, Init1, Init),
+            (Input, Event::ShutdownAck, ShutdownSent, Closed),
+            (Output, Event::ShutdownAck, CookieWait, CookieWait),
+            (Output, Event::Shutdown, Cookie, ShutdownSent),
+            (Output, Event::Shutdown, Rejected, Rejected),
+            (Output, Event::Error, CookieEchoed, CookieEchoed),
+            (InputOnly, Event::Data, CookieWait, Established),
+            (InputOnly, Event::Init, CookieEchoed, CookieEchoed),
+            (InputOnly, Event::CookieAck, Cookie, Established),
+            (InputOnly, Event::ShutdownAck, Init1, Init),
+            (InputOnly, Event::ShutdownComplete, CookieWait, CookieWait),
+            (InputOnly, Event::ShutdownComplete, CookieReplied, Closed),
+        ] {
+            let next = next(direction, from as u8, event);
+            assert_eq!(next, to as u8, "{direction:?} {event:?} in {from:?}");
+        }
+    }
 }
