@@ -1,1 +1,10 @@
-//! Being built.
+//! A whole director in one process: engine, memory ports, and a clock that only the test moves.
+//!
+//! The laboratory is that of the recordings (see `data/README.md`): a clients' side and a servers'
+//! side, virtual addresses that are local, neighbours that are permanent. Frames enter and leave
+//! through the ports; nothing calls the table, a scheduler or a state function directly.
+
+pub mod director;
+pub mod frames;
+
+pub use director::{Director, Side};

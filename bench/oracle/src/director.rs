@@ -1,0 +1,318 @@
+//! The director of the laboratory.
+
+use crate::frames;
+use anyhow::{Context, Result, ensure};
+use pvs_dataplane::engine::{self, Engine, EngineConfig, Handle};
+use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, PortIndex, Target};
+use pvs_dataplane::memory::{Cable, MemoryBuf, MemoryPool, MemoryPort};
+use pvs_dataplane::port::{Buf, Caps, Pool};
+use pvs_dataplane::punt::{PuntClass, PuntRings};
+use pvs_dataplane::reason::Loss;
+use pvs_dataplane::table::HashKeys;
+use pvs_dataplane::worker::{PlaceInTable, Record, Worker};
+use pvs_epoch::Publisher;
+use pvs_proto::{Addr4, Addr6, Family, MacAddr, V4, V6, VlanId};
+use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Frames that a cable holds.
+const DEPTH: usize = 4096;
+
+/// A side of the director: a port, and what is on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The clients' (c0).
+    Client,
+    /// The servers' (r0).
+    Server,
+}
+
+impl Side {
+    /// The side's port.
+    #[must_use]
+    pub const fn port(self) -> PortIndex {
+        match self {
+            Self::Client => PortIndex(0),
+            Self::Server => PortIndex(1),
+        }
+    }
+}
+
+/// An engine with one worker on two memory ports, on virtual time.
+pub struct Director {
+    worker: Worker<MemoryPort>,
+    handle: Handle<MemoryBuf>,
+    snapshots: Publisher<Snapshot>,
+    fibs: Publisher<Fib>,
+    punt: Arc<PuntRings<MemoryBuf>>,
+    client: Cable,
+    server: Cable,
+    pool: MemoryPool,
+    nanos: u64,
+}
+
+impl Director {
+    /// A director with the laboratory's routes and neighbours and no service.
+    ///
+    /// # Errors
+    /// If the engine's memory can't be had.
+    pub fn new() -> Result<Self> {
+        Self::with(
+            EngineConfig {
+                keys: HashKeys::seeded(7),
+                ..EngineConfig::default()
+            },
+            &[],
+            4096,
+        )
+    }
+
+    /// The same with other sizes, further local addresses, and room for longer frames.
+    ///
+    /// # Errors
+    /// If the engine's memory can't be had.
+    pub fn with(config: EngineConfig, locals: &[IpAddr], frame_len: usize) -> Result<Self> {
+        let pool = MemoryPool::new(2 * DEPTH, frame_len);
+        let (c1, client) = MemoryPort::new(caps(frames::DIRECTOR_CLIENT_MAC), pool.clone(), DEPTH);
+        let (r1, server) = MemoryPort::new(caps(frames::DIRECTOR_SERVER_MAC), pool.clone(), DEPTH);
+        let mut engine = Engine::new(config, vec![c1, r1])?;
+        engine.fibs.publish(laboratory(locals)?);
+        Ok(Self {
+            worker: engine.workers.pop().context("an engine has a worker")?,
+            handle: engine.handles.pop().context("an engine has a handle")?,
+            snapshots: engine.snapshots,
+            fibs: engine.fibs,
+            punt: engine.punt,
+            client,
+            server,
+            pool,
+            nanos: 1_000_000_000,
+        })
+    }
+
+    /// Lets the worker see another configuration.
+    pub fn configure(&mut self, mut snapshot: Snapshot) {
+        snapshot.settle();
+        self.snapshots.publish(snapshot);
+        self.poll();
+        self.snapshots.reclaim();
+    }
+
+    /// Lets the worker see other forwarding information.
+    pub fn route(&mut self, fib: Fib) {
+        self.fibs.publish(fib);
+        self.poll();
+        self.fibs.reclaim();
+    }
+
+    /// One turn of the worker.
+    pub fn poll(&mut self) -> usize {
+        self.worker.poll(self.nanos)
+    }
+
+    /// Turns until nothing moves.
+    pub fn settle(&mut self) {
+        while self.poll() > 0 {}
+    }
+
+    /// Lets time pass, and expiry with it.
+    pub fn sleep_ms(&mut self, ms: u64) {
+        self.nanos += ms * 1_000_000;
+        // The wheel turns a bounded number of places in each poll.
+        for _ in 0..(ms / 64 / 32 + 4) {
+            self.settle();
+        }
+    }
+
+    /// Sends a frame in by a side and returns what comes out, in order, sides apart.
+    ///
+    /// # Errors
+    /// If the cable or the pool is exhausted.
+    pub fn send(&mut self, side: Side, frame: &[u8]) -> Result<Vec<(Side, Vec<u8>)>> {
+        let cable = match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        };
+        ensure!(
+            cable.send(frame),
+            "no room for a frame of {} bytes",
+            frame.len()
+        );
+        self.settle();
+        let mut out = Vec::new();
+        for (side, cable) in [(Side::Client, &self.client), (Side::Server, &self.server)] {
+            while let Some(bytes) = cable.receive_bytes() {
+                out.push((side, bytes));
+            }
+        }
+        Ok(out)
+    }
+
+    /// What went to Linux since the last call.
+    pub fn punted(&mut self) -> Vec<(PuntClass, Side, Vec<u8>)> {
+        let mut all = Vec::new();
+        for class in PuntClass::ALL {
+            while let Some(frame) = self.punt.pop(class) {
+                let side = if frame.port == Side::Client.port() {
+                    Side::Client
+                } else {
+                    Side::Server
+                };
+                all.push((class, side, frame.buf.bytes().to_vec()));
+            }
+        }
+        all
+    }
+
+    /// Puts a frame of Linux's into the worker's injection ring; false if it is full.
+    pub fn inject(&mut self, side: Side, frame: &[u8]) -> bool {
+        let Some(mut buf) = self.pool.alloc() else {
+            return false;
+        };
+        let injected = |buf| pvs_dataplane::punt::Injected {
+            buf,
+            port: side.port(),
+        };
+        buf.fill(frame) && self.handle.inject.push(injected(buf)).is_ok()
+    }
+
+    /// How often a packet was lost for a reason.
+    #[must_use]
+    pub fn lost(&self, loss: Loss) -> u64 {
+        self.handle.stats.lost(loss)
+    }
+
+    /// Every reason for which a packet was lost.
+    #[must_use]
+    pub fn losses(&self) -> Vec<(&'static str, u64)> {
+        self.handle
+            .stats
+            .losses()
+            .map(|(loss, n)| (loss.label(), n))
+            .collect()
+    }
+
+    /// A server's statistics.
+    #[must_use]
+    pub fn counters(&self, server: ServerIndex) -> Counters {
+        engine::counters(core::slice::from_ref(&self.handle), server)
+    }
+
+    /// A server's connections.
+    #[must_use]
+    pub fn load(&self, server: ServerIndex) -> Load {
+        engine::load(core::slice::from_ref(&self.handle), server)
+    }
+
+    /// Buffers that are neither in the engine nor on a cable nor in a ring.
+    #[must_use]
+    pub fn free_buffers(&self) -> usize {
+        self.pool.free()
+    }
+
+    /// The connection table, in the table's order.
+    pub fn connections(&mut self) -> Vec<Record> {
+        let mut all = Vec::new();
+        let mut from = Some(PlaceInTable::default());
+        while let Some(place) = from {
+            self.handle.mailbox.ask(place);
+            self.poll();
+            let Some(page) = self.handle.mailbox.answer() else {
+                continue;
+            };
+            all.extend(page.records.iter().copied());
+            from = page.next;
+        }
+        all
+    }
+
+    /// The worker itself, for checks that want the shipped poll function and nothing around it.
+    pub fn worker(&mut self) -> &mut Worker<MemoryPort> {
+        &mut self.worker
+    }
+
+    /// The cable of a side.
+    #[must_use]
+    pub fn cable(&self, side: Side) -> &Cable {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+}
+
+fn caps(mac: MacAddr) -> Caps {
+    Caps {
+        mac,
+        mtu: 1500,
+        queues: 1,
+        rx_ip_checksum: false,
+        tx_ip_checksum: false,
+        tx_l4_checksum: false,
+    }
+}
+
+/// An address of a family, out of a text that is right.
+fn addr<F: Family>(text: &str) -> Result<F::Addr> {
+    F::addr(text.parse()?).with_context(|| format!("{text} is of the other family"))
+}
+
+/// The laboratory's interfaces, routes and neighbours, as the recordings' README lists them.
+fn laboratory(locals: &[IpAddr]) -> Result<Fib> {
+    let mut b = FibBuilder::new();
+    let mut side = |port: PortIndex, mac| {
+        b.interface(Interface {
+            port,
+            vlan: VlanId::NONE,
+            mac,
+            other_macs: vec![],
+            mtu: 1500,
+        })
+    };
+    let c1 = side(Side::Client.port(), frames::DIRECTOR_CLIENT_MAC);
+    let r1 = side(Side::Server.port(), frames::DIRECTOR_SERVER_MAC);
+    b.route::<V4>(
+        addr::<V4>("0.0.0.0")?,
+        0,
+        Target::Via(c1, addr::<V4>("10.9.9.1")?),
+    );
+    b.route::<V6>(
+        addr::<V6>("::")?,
+        0,
+        Target::Via(c1, addr::<V6>("fd09::1")?),
+    );
+    b.route::<V4>(addr::<V4>("10.9.9.0")?, 24, Target::OnLink(c1));
+    b.route::<V4>(addr::<V4>("192.168.1.0")?, 24, Target::OnLink(r1));
+    b.route::<V6>(addr::<V6>("fd09::")?, 64, Target::OnLink(c1));
+    b.route::<V6>(addr::<V6>("fd01::")?, 64, Target::OnLink(r1));
+    for text in [
+        "10.9.9.254",
+        "192.168.1.254",
+        "10.0.0.100",
+        "10.0.0.101",
+        "10.0.0.102",
+    ] {
+        b.route::<V4>(addr::<V4>(text)?, 32, Target::Local);
+    }
+    b.route::<V4>(addr::<V4>("10.50.0.0")?, 16, Target::Local);
+    for text in ["fd09::fe", "fd01::fe", "fd00::100"] {
+        b.route::<V6>(addr::<V6>(text)?, 128, Target::Local);
+    }
+    b.route::<V6>(addr::<V6>("fd50::")?, 64, Target::Local);
+    for local in locals {
+        match local {
+            IpAddr::V4(a) => b.route::<V4>(Addr4::from(*a), 32, Target::Local),
+            IpAddr::V6(a) => b.route::<V6>(Addr6::from(*a), 128, Target::Local),
+        };
+    }
+    let router = Neighbour::Resolved(frames::CLIENT_MAC);
+    b.neighbour::<V4>(c1, addr::<V4>("10.9.9.1")?, router);
+    b.neighbour::<V6>(c1, addr::<V6>("fd09::1")?, router);
+    for n in 1..=16u8 {
+        let server = Neighbour::Resolved(frames::server_mac(n));
+        b.neighbour::<V4>(r1, addr::<V4>(&format!("192.168.1.{n}"))?, server);
+        b.neighbour::<V6>(r1, addr::<V6>(&format!("fd01::{n:x}"))?, server);
+    }
+    Ok(b.build(1))
+}
