@@ -1,0 +1,160 @@
+# Assertions. A check is a function that runs under `set -e` in a subshell of its own; the first
+# assertion that fails ends it. Each check is one test in the counts.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+passed=0
+failed=0
+
+# check SENTENCE FUNCTION [ARGUMENTS]
+check() {
+    local sentence=$1 rc=0 start=$SECONDS
+    shift
+    # In the background, for bash ignores `set -e` in whatever a condition waits for.
+    (set -e; "$@") >"$run/check.log" 2>&1 9>&- &
+    wait $! || rc=$?
+    if [[ $rc -eq 0 ]]; then
+        passed=$((passed + 1))
+        printf 'ok   %s: %s (%d s)\n' "$lab" "$sentence" $((SECONDS - start))
+    else
+        failed=$((failed + 1))
+        printf 'FAIL %s: %s\n' "$lab" "$sentence"
+        sed 's/^/     | /' "$run/check.log"
+        sed 's/^/     pvsd: /' <(tail -n 15 "$run/pvsd.log" 2>/dev/null)
+    fi
+}
+
+# The proof that a check can fail.
+fails() {
+    local rc=0
+    (set -e; "$@") &
+    wait $! || rc=$?
+    if [[ $rc -eq 0 ]]; then
+        echo "'$*' passed, and should have failed"
+        return 1
+    fi
+    echo "failed, as it should: '$*'"
+}
+
+# same WHAT EXPECTED ACTUAL
+same() {
+    [[ $2 == "$3" ]] && return 0
+    printf '%s: expected "%s", found "%s"\n' "$@"
+    return 1
+}
+
+# less WHAT BOUND ACTUAL
+less() {
+    [[ $3 =~ ^[0-9]+$ ]] && (($3 < $2)) && return 0
+    printf '%s: expected less than "%s", found "%s"\n' "$@"
+    return 1
+}
+
+# more WHAT BOUND ACTUAL
+more() {
+    [[ $3 =~ ^[0-9]+$ ]] && (($3 > $2)) && return 0
+    printf '%s: expected more than "%s", found "%s"\n' "$@"
+    return 1
+}
+
+# fetch HOST URL [OPTION...]: one request on a connection of its own.
+fetch() {
+    local host=$1 url=$2
+    shift 2
+    on "$host" curl --silent --show-error --noproxy '*' --max-time 4 "$@" "$url"
+}
+
+# fetch_many COUNT: pages from the virtual address, one after another; stops at a failure.
+fetch_many() {
+    local number
+    for ((number = 0; number < $1; number++)); do
+        fetch client "http://$vip/"
+    done
+}
+
+# Requests take turns between the servers.
+alternates() {
+    local pages count=10
+    pages=$(fetch_many "$count")
+    echo "$pages"
+    same "pages" "$count" "$(wc -l <<<"$pages")"
+    same "different pages" 2 "$(sort -u <<<"$pages" | wc -l)"
+    same "pages that are like the one before" 0 "$(uniq -d <<<"$pages" | wc -l)"
+}
+
+forget_logs() {
+    local server host
+    for server in "${servers[@]}"; do
+        read -r host _ <<<"$server"
+        : >"$run/$host/access.log"
+    done
+}
+
+# The first field of each line of a server's log, each value once.
+logged_clients() { cut -d ' ' -f 1 "$run/$1/access.log" | sort -u | tr '\n' ' '; }
+
+logged_requests() { wc -l <"$run/$1/access.log"; }
+
+requests_are_logged() { [[ $(logged_requests "$1") -eq $2 ]]; }
+
+# client_in_logs ADDRESS HOST...: each server's log holds its share, all from that address.
+client_in_logs() {
+    local address=$1 host
+    shift
+    forget_logs
+    fetch_many $(($# * 3))
+    for host in "$@"; do
+        eventually 3 requests_are_logged "$host" 3 ||
+            same "requests in the log of $host" 3 "$(logged_requests "$host")"
+        same "clients in the log of $host" "$address " "$(logged_clients "$host")"
+    done
+}
+
+mac_of() { on "$1" cat "/sys/class/net/$2/address"; }
+
+# arp_answers HOST INTERFACE ADDRESS: the distinct MAC addresses of whoever answers.
+arp_answers() {
+    on "$1" arping -b -c 2 -w 4 -I "$2" "$3" |
+        grep -oE '\[[0-9A-Fa-f:]{17}\]' | tr -d '[]' | tr 'A-F' 'a-f' | sort -u
+}
+
+# only_director_answers HOST INTERFACE: on that segment, for the virtual address.
+only_director_answers() {
+    local answers
+    answers=$(arp_answers "$1" "$2" "${vip%:*}")
+    same "MAC addresses behind ${vip%:*}" "$(mac_of director eth0)" "$answers"
+}
+
+linux_answers_ping() {
+    on "$1" ping -c 2 -W 2 "${vip%:*}"
+}
+
+nothing_listens() {
+    local host
+    for host in director nic; do
+        on "$host" ss -Hltn
+        same "listening on $host at the service's port" '' \
+            "$(on "$host" ss -Hltn "( sport = :${vip#*:} )")"
+    done
+}
+
+# A connection without rules is refused by Linux, at once, and not just dropped.
+refused() {
+    local rc=0
+    fetch client "http://$vip/" || rc=$?
+    same "exit code of curl (7: refused)" 7 "$rc"
+}
+
+big_page_arrives() {
+    local count
+    for count in 1 2; do
+        fetch client "http://$vip/big" --max-time 20 --output "$run/big.$count"
+    done
+    cat "$run/big.1" "$run/big.2" | cksum >"$run/big.sum"
+    if ! cmp -s "$run/big.sum" <(big_pages "$1" "$2" | cksum) &&
+        ! cmp -s "$run/big.sum" <(big_pages "$2" "$1" | cksum); then
+        echo "what arrived is not what the servers hold"
+        return 1
+    fi
+}
+
+big_pages() { cat "$run/$1/big" "$run/$2/big"; }

@@ -1,0 +1,52 @@
+# DR-1: direct routing on one segment, the client behind a router.
+# shellcheck shell=bash disable=SC2034
+
+vip=192.168.10.100:80
+segments=(clients servers)
+hosts=(client router rs1 rs2)
+wires=(
+    "client eth0 clients 192.168.30.100/24 192.168.30.10"
+    "router eth0 servers 192.168.10.84/24"
+    "router eth1 clients 192.168.30.10/24"
+    "rs1    eth0 servers 192.168.10.71/24 192.168.10.84"
+    "rs2    eth0 servers 192.168.10.72/24 192.168.10.84"
+)
+ports=(
+    "eth0 servers both"
+)
+servers=(
+    "rs1 192.168.10.71 80"
+    "rs2 192.168.10.72 80"
+)
+
+hosts_network() {
+    local host
+    on router sysctl -qw net.ipv4.ip_forward=1
+    for host in rs1 rs2; do
+        on "$host" bash -eu <<'TYPED'
+sysctl -qw net.ipv4.conf.all.arp_ignore=1
+sysctl -qw net.ipv4.conf.all.arp_announce=2
+sysctl -qw net.ipv4.conf.lo.arp_ignore=1
+sysctl -qw net.ipv4.conf.lo.arp_announce=2
+ip address add 192.168.10.100/32 dev lo
+TYPED
+    done
+}
+
+director_network() {
+    on director bash -eu <<'TYPED'
+ip address replace 192.168.10.81/24 dev eth0
+ip address replace 192.168.10.100/32 dev eth0
+ip link set eth0 up
+ip route replace default via 192.168.10.84
+TYPED
+}
+
+director_rules() {
+    on director bash -eu <<'TYPED'
+ipvsadm -C
+ipvsadm -A -t 192.168.10.100:80 -s rr
+ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.71:80 -g
+ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.72:80 -g
+TYPED
+}

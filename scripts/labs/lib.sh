@@ -1,0 +1,63 @@
+# What all labs share: names, places, and how a lab's description is loaded.
+# Sourced by scripts/lab and scripts/test; changes nothing by itself.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+labs_dir=$repository/scripts/labs
+lab_root=/run/pvs-lab
+all_labs=(nat-1 nat-2 nat-3 dr-1)
+
+# A failure inside $(...) ends that too.
+shopt -s inherit_errexit
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "lab: $*"
+    exit 1
+}
+
+# The description of a lab is data (arrays) and two or three functions; see nat-1.sh.
+load_lab() {
+    local name=$1
+    [[ " ${all_labs[*]} " == *" $name "* ]] || die "no lab '$name'; there are: ${all_labs[*]}"
+    lab=$name
+    run=$lab_root/$lab
+    # shellcheck disable=SC2317
+    hosts_network() { :; }
+    hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0
+    # shellcheck source=/dev/null
+    source "$labs_dir/$lab.sh"
+}
+
+# A host's network namespace. Every name that a lab makes outside its namespaces starts so.
+ns() { printf 'pvs-%s-%s' "${lab//-/}" "$1"; }
+
+# Runs a command on a host. `ipvsadm` is found first in the lab's own directory.
+on() {
+    local host=$1
+    shift
+    ip netns exec "$(ns "$host")" \
+        env PATH="$run/bin:$PATH" PVS_SOCKET="$run/pvsd.sock" "$@"
+}
+
+# One change of a lab at a time. Descriptor 9 is not given to what the lab starts.
+lock_lab() {
+    mkdir -p "$lab_root"
+    exec 9>"$lab_root/.$lab.lock"
+    flock -w 60 9 || die "another command works on $lab"
+}
+
+need_root() { [[ $EUID -eq 0 ]] || die "labs need root (network namespaces)"; }
+
+# Retries a command once every tenth of a second; its last answer counts.
+eventually() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < deadline)) || return 1
+        sleep 0.1
+    done
+}

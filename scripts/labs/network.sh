@@ -1,0 +1,71 @@
+# Hosts and segments: a host is a network namespace, a segment is a bridge in the switch's
+# namespace. Two namespaces are no hosts of the tutorial: `switch`, and `nic`, which holds the
+# ports of pvsd (a kernel interface that is a port must not share the mirror's namespace).
+# shellcheck shell=bash disable=SC2034,SC2154
+
+add_namespace() {
+    ip netns add "$(ns "$1")"
+    ip -n "$(ns "$1")" link set lo up
+    # What a fresh namespace inherits depends on the machine; a lab shall not.
+    local setting
+    for setting in ip_forward=0 conf.{all,default}.{rp_filter,arp_ignore,arp_announce}=0; do
+        on "$1" sysctl -qw "net.ipv4.$setting"
+    done
+}
+
+# The switch and the nic have no business with IP.
+silence_ipv6() { on "$1" sysctl -qw net.ipv6.conf.{all,default}.disable_ipv6=1; }
+
+add_segment() {
+    ip -n "$(ns switch)" link add "$1" type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+    ip -n "$(ns switch)" link set "$1" up
+}
+
+# cable HOST INTERFACE SEGMENT: a veth pair, both ends up. Without transmit checksum offload the
+# kernel fills in whole checksums and cuts segments itself, as a wire needs it.
+cable() {
+    local host=$1 interface=$2 segment=$3 far
+    far=$host-$interface
+    ip -n "$(ns "$host")" link add "$interface" type veth peer name "$far" netns "$(ns switch)"
+    on "$host" ethtool -K "$interface" tx off >/dev/null
+    on switch ethtool -K "$far" tx off >/dev/null
+    ip -n "$(ns switch)" link set "$far" master "$segment" up
+    ip -n "$(ns "$host")" link set "$interface" up
+}
+
+network_up() {
+    local host segment wire interface address gateway port number=0
+    for host in switch nic director "${hosts[@]}"; do
+        add_namespace "$host"
+    done
+    silence_ipv6 switch
+    silence_ipv6 nic
+    for segment in "${segments[@]}"; do
+        add_segment "$segment"
+    done
+    for wire in "${wires[@]}"; do
+        read -r host interface segment address gateway <<<"$wire"
+        cable "$host" "$interface" "$segment"
+        ip -n "$(ns "$host")" address add "$address" dev "$interface"
+        [[ -z $gateway ]] || ip -n "$(ns "$host")" route add default via "$gateway"
+    done
+    for port in "${ports[@]}"; do
+        read -r _ segment _ <<<"$port"
+        cable nic "d$number" "$segment"
+        number=$((number + 1))
+    done
+}
+
+# The namespaces of this lab that exist, whoever made them: also those of a crashed run.
+lab_namespaces() {
+    local prefix
+    prefix=$(ns '')
+    ip netns list | awk -v prefix="$prefix" 'index($1, prefix) == 1 { print $1 }'
+}
+
+network_down() {
+    local namespace
+    for namespace in $(lab_namespaces); do
+        ip netns delete "$namespace"
+    done
+}

@@ -1,0 +1,58 @@
+# The real servers, and other hosts that serve pages: one nginx process on each, in the
+# foreground, with all its files in the lab's directory. The page is the host's own address.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+write_nginx_config() {
+    local directory=$1 address=$2 port=$3 pad
+    pad=$(printf '%*s' "$page_pad" '' | tr ' ' x)
+    cat <<EOF
+daemon off;
+master_process off;
+pid $directory/nginx.pid;
+error_log $directory/error.log notice;
+events { worker_connections 512; }
+http {
+    log_format lab '\$remote_addr \$server_addr \$status \$request_uri';
+    access_log $directory/access.log lab;
+    client_body_temp_path $directory/tmp;
+    proxy_temp_path $directory/tmp;
+    fastcgi_temp_path $directory/tmp;
+    uwsgi_temp_path $directory/tmp;
+    scgi_temp_path $directory/tmp;
+    server_tokens off;
+    server {
+        listen 0.0.0.0:$port;
+        location = / {
+            default_type text/plain;
+            ${pad:+add_header X-Pad $pad;}
+            return 200 "$address\n";
+        }
+        location /big { root $directory; }
+    }
+}
+EOF
+}
+
+serves() { on "$1" bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null; }
+
+server_up() {
+    local host=$1 address=$2 port=$3 directory=$run/$1
+    mkdir -p "$directory"
+    : >"$directory/access.log"
+    head -c 1048576 /dev/urandom >"$directory/big"
+    write_nginx_config "$directory" "$address" "$port" >"$directory/nginx.conf"
+    spawn "nginx-$host" "$host" "$directory/out.log" \
+        nginx -p "$directory" -e "$directory/error.log" -c "$directory/nginx.conf"
+    if ! eventually 10 serves "$host" "$address" "$port"; then
+        cat "$directory/out.log" "$directory/error.log" >&2
+        die "nginx on $host does not serve"
+    fi
+}
+
+servers_up() {
+    local server host address port
+    for server in "${servers[@]}"; do
+        read -r host address port <<<"$server"
+        server_up "$host" "$address" "$port"
+    done
+}

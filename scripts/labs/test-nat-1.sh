@@ -1,0 +1,28 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+
+# The kernel masquerades what the servers send elsewhere; no part of it is load balanced.
+servers_reach_outside() {
+    local host before
+    forget_logs
+    before=$(statistics)
+    for host in "$@"; do
+        same "page from outside" 172.20.10.1 "$(fetch "$host" http://172.20.10.1/)"
+        on "$host" ping -c 1 -W 2 172.20.10.1
+    done
+    eventually 3 requests_are_logged outside $#
+    same "who is seen outside" "${vip%:*} " "$(logged_clients outside)"
+    same "statistics of the service" "$before" "$(statistics)"
+    same "entries of that traffic" '' "$(connections | grep -F '172.20.10.1:' || true)"
+}
+
+checks() {
+    check "requests alternate between the servers" alternates
+    check "both are listed as Masq 1" listed_as Masq 1 192.168.56.12:80 192.168.56.13:80
+    check "the servers' logs hold the client's address" client_in_logs 172.20.10.2 rs2 rs3
+    check "one host answers ARP for the VIP: the director" only_director_answers client eth0
+    check "Linux answers a ping of the VIP" linux_answers_ping client
+    check "nothing listens on the director" nothing_listens
+    check "states and their times are listed" states_are_listed
+    check "the servers reach the outside through Linux" servers_reach_outside rs2 rs3
+    check "a large page arrives whole" big_page_arrives rs2 rs3
+}
