@@ -1,2 +1,26 @@
-//! Being built.
-fn main() {}
+//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios.
+
+mod forward;
+mod tsc;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks of pvs.
+#[derive(Debug, Parser)]
+#[command(name = "pvs-bench", version, about)]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The poll function between a generating port and a sink, beside a MAC swap and the floor.
+    Forward(forward::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().what {
+        What::Forward(args) => forward::run(&args),
+    }
+}

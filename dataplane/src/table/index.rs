@@ -141,6 +141,10 @@ impl Index {
         })
     }
 
+    pub(super) fn backing(&self) -> Backing {
+        self.buckets.backing()
+    }
+
     #[inline]
     fn first_at(&self, hash: u64) -> usize {
         hash as usize & self.mask

@@ -98,6 +98,15 @@ impl<F: Family> Table<F> {
         u32::try_from(self.arena.len()).unwrap_or(u32::MAX)
     }
 
+    /// What memory it really is of: huge pages only if all of it is.
+    #[must_use]
+    pub fn backing(&self) -> Backing {
+        match (self.arena.backing(), self.index.backing()) {
+            (Backing::Huge, Backing::Huge) => Backing::Huge,
+            _ => Backing::Ordinary,
+        }
+    }
+
     /// The hash of a tuple under this table's keys.
     #[inline]
     #[must_use]

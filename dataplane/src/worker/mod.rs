@@ -182,6 +182,12 @@ impl<P: Port> Worker<P> {
         received + injected + settled
     }
 
+    /// What memory the tables really are of.
+    #[must_use]
+    pub fn backing(&self) -> Backing {
+        self.state.v4.backing()
+    }
+
     /// Says that no snapshot is in use until the next poll: before a nap, so that control need not wait.
     pub fn offline(&mut self) {
         self.config.offline();
