@@ -10,7 +10,7 @@
 //! [`KEEP_UNRESOLVED`] if nobody answers; there are [`ON_DEMAND_MAX`] of them at most. A neighbour that
 //! the operator or a routing daemon entered is left alone: managing it would unset its permanence.
 
-use crate::mirror::NextHop;
+use crate::mirror::{NeighbourView, NextHop};
 use crate::netlink::Requests;
 use crate::{Error, Mirror, Namespace};
 use netlink_packet_core::NLM_F_CREATE;
@@ -36,7 +36,7 @@ pub const KEEP_UNRESOLVED: Duration = Duration::from_secs(10);
 /// Neighbours kept for workers at most: half of the kernel's default limit for all (gc_thresh3).
 pub const ON_DEMAND_MAX: usize = 512;
 
-/// How often a worker's repeated request is passed on while the neighbour is unresolved.
+/// How often the kernel is asked for one that it has given up.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What to tell the kernel.
@@ -48,99 +48,102 @@ enum Action {
     Release(NextHop),
 }
 
+/// A neighbour that is wanted.
 #[derive(Clone, Copy, Debug)]
-struct OnDemand {
-    requested: Instant,
-    asked: Instant,
+struct Wanted {
+    /// When the kernel was last asked; `None` for one that is new.
+    asked: Option<Instant>,
+    /// A server is reached by it.
+    serves: bool,
+    /// When a worker last asked for it.
+    requested: Option<Instant>,
 }
 
 /// Who is wanted and what follows from it: no socket, the time is an argument.
 #[derive(Debug, Default)]
 struct Plan {
     servers: BTreeSet<IpAddr>,
-    server_hops: BTreeSet<NextHop>,
-    on_demand: BTreeMap<NextHop, OnDemand>,
-    refreshed: Option<Instant>,
+    wanted: BTreeMap<NextHop, Wanted>,
     refused: u64,
 }
 
 impl Plan {
-    /// A worker's request; `None` if there is no room or it was just passed on.
+    /// A worker's request; `None` if there is no room or the kernel was just asked.
     fn request(&mut self, hop: NextHop, now: Instant) -> Option<Action> {
-        if let Some(known) = self.on_demand.get_mut(&hop) {
-            known.requested = now;
-            if now.duration_since(known.asked) < ASK_AGAIN {
-                return None;
-            }
-            known.asked = now;
-        } else if self.server_hops.contains(&hop) {
-            return None;
-        } else if self.on_demand.len() >= ON_DEMAND_MAX {
+        if !self.wanted.contains_key(&hop) && self.on_demand() >= ON_DEMAND_MAX {
             self.refused += 1;
             return None;
-        } else {
-            self.on_demand.insert(
-                hop,
-                OnDemand {
-                    requested: now,
-                    asked: now,
-                },
-            );
         }
-        Some(Action::Manage(hop))
+        let new = Wanted {
+            asked: None,
+            serves: false,
+            requested: None,
+        };
+        let wanted = self.wanted.entry(hop).or_insert(new);
+        wanted.requested = Some(now);
+        wanted.ask(ASK_AGAIN, now).then_some(Action::Manage(hop))
+    }
+
+    fn on_demand(&self) -> usize {
+        self.wanted.values().filter(|w| !w.serves).count()
     }
 
     /// What is due at this time.
     fn tick(&mut self, mirror: &Mirror, now: Instant) -> Vec<Action> {
-        let mut actions = Vec::new();
-        let hops: BTreeSet<_> = self
-            .servers
-            .iter()
-            .filter_map(|server| mirror.next_hop(*server))
-            .collect();
-        let old = std::mem::replace(&mut self.server_hops, hops);
-        let released = old
-            .difference(&self.server_hops)
-            .filter(|hop| !self.on_demand.contains_key(hop));
-        actions.extend(released.map(|hop| Action::Release(*hop)));
-
-        let server_hops = &self.server_hops;
-        self.on_demand.retain(|hop, known| {
-            let limit = if mirror.is_resolved(*hop) {
-                KEEP
-            } else {
-                KEEP_UNRESOLVED
-            };
-            let kept = now.duration_since(known.requested) < limit;
-            if !kept && !server_hops.contains(hop) {
-                actions.push(Action::Release(*hop));
-            }
-            kept
-        });
-
-        if self
-            .refreshed
-            .is_none_or(|at| now.duration_since(at) >= REFRESH)
-        {
-            self.refreshed = Some(now);
-            let all = self.server_hops.iter().chain(
-                self.on_demand
-                    .keys()
-                    .filter(|hop| !server_hops.contains(hop)),
-            );
-            actions.extend(all.map(|hop| Action::Manage(*hop)));
-        } else {
-            // New ones, and those that somebody flushed.
-            let lacking = self
-                .server_hops
-                .iter()
-                .filter(|hop| !old.contains(hop) || !mirror.has_neighbour(**hop));
-            actions.extend(lacking.map(|hop| Action::Manage(*hop)));
+        let servers = self.servers.iter();
+        let hops: BTreeSet<_> = servers.filter_map(|to| mirror.next_hop(*to)).collect();
+        for (hop, wanted) in &mut self.wanted {
+            wanted.serves = hops.contains(hop);
         }
-        actions.retain(|action| match action {
-            Action::Manage(hop) | Action::Release(hop) => !mirror.is_fixed(*hop),
+        for hop in hops {
+            let new = Wanted {
+                asked: None,
+                serves: true,
+                requested: None,
+            };
+            self.wanted.entry(hop).or_insert(new);
+        }
+        let mut actions = Vec::new();
+        self.wanted.retain(|hop, wanted| {
+            let state = mirror.neighbour(*hop);
+            if state == NeighbourView::Fixed {
+                return wanted.serves;
+            }
+            if !wanted.is_kept(state, now) {
+                actions.push(Action::Release(*hop));
+                return false;
+            }
+            let pause = match state {
+                // Flushed, or given up: as a kernel that forwards by itself, try again at once.
+                NeighbourView::Absent | NeighbourView::Failed => ASK_AGAIN,
+                _ => REFRESH,
+            };
+            if wanted.ask(pause, now) {
+                actions.push(Action::Manage(*hop));
+            }
+            true
         });
         actions
+    }
+}
+
+impl Wanted {
+    fn is_kept(&self, state: NeighbourView, now: Instant) -> bool {
+        let limit = match state {
+            NeighbourView::Resolved => KEEP,
+            _ => KEEP_UNRESOLVED,
+        };
+        let recent = |at| now.duration_since(at) < limit;
+        self.serves || self.requested.is_some_and(recent)
+    }
+
+    /// True, and noted, if the kernel was not asked for so long.
+    fn ask(&mut self, pause: Duration, now: Instant) -> bool {
+        let due = self.asked.is_none_or(|at| now.duration_since(at) >= pause);
+        if due {
+            self.asked = Some(now);
+        }
+        due
     }
 }
 
@@ -180,7 +183,7 @@ impl NeighbourKeeper {
             return;
         };
         let hop = NextHop { ifindex, address };
-        if mirror.is_fixed(hop) {
+        if mirror.neighbour(hop) == NeighbourView::Fixed {
             return;
         }
         if let Some(action) = self.plan.request(hop, now) {
@@ -198,21 +201,15 @@ impl NeighbourKeeper {
     /// Neighbours kept for servers, those kept for workers, and workers' requests that found no room.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, u64) {
-        (
-            self.plan.server_hops.len(),
-            self.plan.on_demand.len(),
-            self.plan.refused,
-        )
+        let on_demand = self.plan.on_demand();
+        let serving = self.plan.wanted.len() - on_demand;
+        (serving, on_demand, self.plan.refused)
     }
 
     /// Lets go of all: they are ordinary neighbours again.
     pub fn release_all(&mut self) {
         let plan = std::mem::take(&mut self.plan);
-        for hop in plan
-            .server_hops
-            .into_iter()
-            .chain(plan.on_demand.into_keys())
-        {
+        for hop in plan.wanted.into_keys() {
             self.carry_out(Action::Release(hop));
         }
     }

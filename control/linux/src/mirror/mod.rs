@@ -117,6 +117,21 @@ pub struct NextHop {
     pub address: IpAddr,
 }
 
+/// What the kernel knows of a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeighbourView {
+    /// Nothing.
+    Absent,
+    /// It is being resolved.
+    Asked,
+    /// Nobody answers.
+    Failed,
+    /// Its hardware address.
+    Resolved,
+    /// The operator or a routing daemon entered it.
+    Fixed,
+}
+
 /// The mirror.
 #[derive(Debug, Default)]
 pub struct Mirror {
@@ -332,25 +347,19 @@ impl Mirror {
         })
     }
 
-    /// True if the kernel has resolved this neighbour.
+    /// What the kernel knows of a neighbour.
     #[must_use]
-    pub fn is_resolved(&self, hop: NextHop) -> bool {
-        let known = self.neighbours.get(&(hop.ifindex, hop.address));
-        known.is_some_and(|k| matches!(k.state, Some(pvs_dataplane::fib::Neighbour::Resolved(_))))
-    }
-
-    /// True if the kernel has an entry for this neighbour, in whatever state.
-    #[must_use]
-    pub fn has_neighbour(&self, hop: NextHop) -> bool {
-        self.neighbours.contains_key(&(hop.ifindex, hop.address))
-    }
-
-    /// True if the operator or a routing daemon entered this neighbour.
-    #[must_use]
-    pub fn is_fixed(&self, hop: NextHop) -> bool {
-        self.neighbours
-            .get(&(hop.ifindex, hop.address))
-            .is_some_and(|k| k.fixed)
+    pub fn neighbour(&self, hop: NextHop) -> NeighbourView {
+        use pvs_dataplane::fib::Neighbour;
+        match self.neighbours.get(&(hop.ifindex, hop.address)) {
+            None => NeighbourView::Absent,
+            Some(known) if known.fixed => NeighbourView::Fixed,
+            Some(known) => match known.state {
+                None => NeighbourView::Asked,
+                Some(Neighbour::Failed) => NeighbourView::Failed,
+                Some(Neighbour::Resolved(_)) => NeighbourView::Resolved,
+            },
+        }
     }
 
     /// Linux's index of an interface of the last Fib.
@@ -404,3 +413,6 @@ fn foreign_rule(message: &RuleMessage) -> Option<(IpFamily, u32, u32)> {
     let first = plain && matches!((priority, table), (0, 255) | (32766, 254) | (32767, 253));
     (!first).then_some((family, priority, table))
 }
+
+#[cfg(test)]
+mod tests;
