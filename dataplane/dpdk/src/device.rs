@@ -157,7 +157,7 @@ impl Device {
         self.ethdev.set_mac(mac.0).map_err(|f| self.failed(f))
     }
 
-    /// Receives frames for a further hardware address, or no longer. False: the driver has only one.
+    /// Receives frames for a further hardware address, or no longer. False: the driver cannot.
     ///
     /// # Errors
     /// The driver refuses, or has no room for another.

@@ -122,7 +122,9 @@ impl Eal {
         let started = start(arguments);
         let restored = affinity.apply();
         let (reservation, lock) = memory.unzip();
-        lock.map(Lock::release);
+        if let Some(lock) = lock {
+            lock.release();
+        }
         let runtime = runtime_directory();
         let eal = Self {
             devices: config

@@ -1,12 +1,12 @@
 //! One Ethernet device of DPDK, claimed: each control call, made safe and nothing more.
 //!
-//! A device is owned through DPDK's own ownership, so that it is opened once; it stops and closes on
-//! drop, which ports delay by holding it. Which calls are made, and in which order, is device.rs's
+//! A device is owned through DPDK's own ownership, so that it is opened once; it stops and closes
+//! on drop, which ports delay by holding it. Which calls are made, and in which order, is device.rs's
 //! affair. Frames do not pass here.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CString, c_char, c_int, c_uint};
 use std::io;
 use std::ptr;
 use std::sync::atomic::AtomicU64;
@@ -77,7 +77,7 @@ impl Ethdev {
         let rc = unsafe { dpdk_sys::rte_eth_dev_owner_new(&raw mut owner.id) };
         check("device owner", rc)?;
         for (to, from) in owner.name.iter_mut().zip(b"pvs") {
-            *to = from.cast_signed();
+            *to = *from as c_char;
         }
         // SAFETY: `owner` lives over the call, and DPDK copies it; DPDK checks `id`.
         let rc = unsafe { dpdk_sys::rte_eth_dev_owner_set(id, &raw const owner) };
@@ -138,7 +138,8 @@ impl Ethdev {
     ) -> Result<(), Failure> {
         // SAFETY: DPDK checks `id`.
         let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(self.id) };
-        let socket = socket.cast_unsigned();
+        // SOCKET_ID_ANY is -1 here and the largest number below.
+        let socket = socket as c_uint;
         // SAFETY: a null configuration is the driver's default; the pool is never freed.
         let rc = unsafe {
             dpdk_sys::rte_eth_rx_queue_setup(self.id, queue, rx, socket, ptr::null(), pool.as_ptr())
@@ -256,11 +257,7 @@ impl Ethdev {
     pub(crate) fn rss_key(&self, len: usize) -> Result<Vec<u8>, Failure> {
         // Some drivers copy their whole key, whatever length they are told.
         let mut key = vec![0; usize::from(u8::MAX)];
-        let mut conf = dpdk_sys::rte_eth_rss_conf {
-            rss_key: key.as_mut_ptr(),
-            rss_key_len: u8::MAX,
-            ..Default::default()
-        };
+        let mut conf = rss_conf(&mut key, 0);
         // SAFETY: `conf` is writable, and its key for as many bytes as a key can have.
         let rc = unsafe { dpdk_sys::rte_eth_dev_rss_hash_conf_get(self.id, &raw mut conf) };
         check("RSS key", rc)?;
@@ -270,12 +267,7 @@ impl Ethdev {
 
     /// Sets key and fields anew; false if the driver cannot.
     pub(crate) fn set_rss(&self, key: &mut [u8], fields: u64) -> Result<bool, Failure> {
-        let mut conf = dpdk_sys::rte_eth_rss_conf {
-            rss_key: key.as_mut_ptr(),
-            rss_key_len: u8::try_from(key.len()).unwrap_or(u8::MAX),
-            rss_hf: fields,
-            ..Default::default()
-        };
+        let mut conf = rss_conf(key, fields);
         // SAFETY: `conf` and its key live over the call; the key is as long as the device's keys.
         let rc = unsafe { dpdk_sys::rte_eth_dev_rss_hash_update(self.id, &raw mut conf) };
         offered("RSS key", rc)
@@ -317,6 +309,17 @@ impl Ethdev {
         // SAFETY: `values` is writable for `len` elements.
         let rc = unsafe { dpdk_sys::rte_eth_xstats_get(self.id, values.as_mut_ptr(), len) };
         check("extended statistics", rc).map(|n| n.unsigned_abs() as usize)
+    }
+}
+
+/// Later releases than the oldest have a further field, which stays at its default.
+#[allow(clippy::needless_update)]
+fn rss_conf(key: &mut [u8], fields: u64) -> dpdk_sys::rte_eth_rss_conf {
+    dpdk_sys::rte_eth_rss_conf {
+        rss_key: key.as_mut_ptr(),
+        rss_key_len: u8::try_from(key.len()).unwrap_or(u8::MAX),
+        rss_hf: fields,
+        ..Default::default()
     }
 }
 

@@ -63,27 +63,54 @@ fn reserve_in(sysfs: &Path, wanted: u64) -> Result<(Reservation, Lock), Shortage
     if free >= wanted {
         return Ok((reservation, lock));
     }
-    let before = reservation.configured().map_err(Shortage::Absent)?;
+    let before = reservation.pages().map_err(Shortage::Absent)?;
     let missing = (wanted - free).div_ceil(SMALL_MIB);
+    // Surplus pages (in use, and to go when their user does) are the first to be counted in.
     reservation
-        .configure(before + missing)
+        .configure(before.all + missing)
         .map_err(|error| Shortage::NotAllowed {
             wanted,
             free,
             error,
         })?;
-    let after = reservation.configured().map_err(Shortage::Absent)?;
-    reservation.added = after.saturating_sub(before);
-    if reservation.added < missing {
+    let after = reservation.pages().map_err(Shortage::Absent)?;
+    reservation.added = after.lasting().saturating_sub(before.lasting());
+    if after.all < before.all + missing && free_mib(sysfs) < wanted {
         reservation.give_back();
         return Err(Shortage::TooFew { wanted, free });
     }
     Ok((reservation, lock))
 }
 
+/// The kernel's count of 2 MiB pages.
+struct Pages {
+    all: u64,
+    surplus: u64,
+}
+
+impl Pages {
+    /// What a write to nr_hugepages sets; a read of it tells `all`.
+    fn lasting(&self) -> u64 {
+        self.all.saturating_sub(self.surplus)
+    }
+}
+
 impl Reservation {
-    fn configured(&self) -> io::Result<u64> {
-        read_number(&self.directory.join("nr_hugepages"))
+    /// A process that exits gives surplus pages back at any time: reads until that stands still.
+    fn pages(&self) -> io::Result<Pages> {
+        let mut surplus = self.surplus()?;
+        loop {
+            let all = read_number(&self.directory.join("nr_hugepages"))?;
+            let again = self.surplus()?;
+            if again == surplus {
+                return Ok(Pages { all, surplus });
+            }
+            surplus = again;
+        }
+    }
+
+    fn surplus(&self) -> io::Result<u64> {
+        read_number(&self.directory.join("surplus_hugepages"))
     }
 
     fn configure(&self, pages: u64) -> io::Result<()> {
@@ -93,12 +120,9 @@ impl Reservation {
     /// Pages in use meanwhile become surplus, and go when their user does.
     fn give_back(&mut self) {
         let added = std::mem::take(&mut self.added);
-        if added == 0 {
-            return;
-        }
         let result = self
-            .configured()
-            .and_then(|now| self.configure(now.saturating_sub(added)));
+            .pages()
+            .and_then(|now| self.configure(now.lasting().saturating_sub(added)));
         if let Err(error) = result {
             tracing::debug!("{added} hugepages stay reserved: {error}");
         }
@@ -177,6 +201,7 @@ mod tests {
             ("nr_hugepages", nr),
             ("free_hugepages", free),
             ("resv_hugepages", 0),
+            ("surplus_hugepages", 0),
         ] {
             fs::write(small.join(file), value.to_string()).unwrap();
         }
@@ -211,6 +236,20 @@ mod tests {
             19,
             "what others changed meanwhile stays"
         );
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn surplus_pages_are_not_counted_twice() {
+        let root = sysfs("surplus", 32, 0);
+        let small = root.join(SMALL);
+        fs::write(small.join("surplus_hugepages"), "32").unwrap();
+        let (reservation, lock) = reserve_in(&root, 64).unwrap();
+        lock.release();
+        // The 32 in use are counted in, and 32 more are new.
+        assert_eq!(read_number(&small.join("nr_hugepages")).unwrap(), 64);
+        fs::write(small.join("surplus_hugepages"), "0").unwrap();
+        drop(reservation);
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -2,7 +2,7 @@
 //!
 //! DPDK writes its log to a C stream; this gives it one whose write function is ours. A line is
 //! handed on when its newline comes. DPDK's notices become `info`, its info `debug`. While the EAL
-//! starts, warnings and errors are kept too, so that a failure can be told in DPDK's words.
+//! starts, errors are kept too, so that a failure can be told in DPDK's words.
 //! What libxdp and libbpf print themselves does not come this way.
 
 #![allow(unsafe_code)]
@@ -52,7 +52,7 @@ pub(crate) fn install() -> io::Result<()> {
     }
 }
 
-/// Ends the recording; what DPDK warned of meanwhile.
+/// Ends the recording; the errors that DPDK logged meanwhile.
 pub(crate) fn take_recorded() -> Vec<String> {
     let mut log = lock();
     log.recording = false;
@@ -91,7 +91,7 @@ fn take(level: c_int, text: &str) {
             }
         }
         lines.retain(|line| !line.is_empty());
-        if log.recording && level <= dpdk_sys::RTE_LOG_WARNING as c_int {
+        if log.recording && level <= dpdk_sys::RTE_LOG_ERR as c_int {
             let room = KEPT_MAX.saturating_sub(log.kept.len());
             log.kept.extend(lines.iter().take(room).cloned());
         }

@@ -1,7 +1,7 @@
 //! One receive and one transmit queue: the dataplane's [`Port`] on DPDK.
 //!
-//! A burst goes through DPDK's exported table of burst functions, as DPDK's own inline functions do,
-//! straight into and out of the batch. DPDK's receive and transmit callbacks are not run, so tools
+//! A burst goes through DPDK's exported table of burst functions, as DPDK's own inline functions
+//! do, straight into and out of the batch. DPDK's receive and transmit callbacks are not run, so tools
 //! that hang on them (dpdk-pdump) see nothing.
 
 #![allow(unsafe_code)]
@@ -99,6 +99,9 @@ impl Port for DpdkPort {
 
     #[inline]
     fn tx(&mut self, batch: &mut Batch<Mbuf>) -> u32 {
+        if batch.is_empty() {
+            return 0;
+        }
         let functions = self.functions();
         let Some(burst) = functions.tx_pkt_burst else {
             return drop_from(batch, 0);

@@ -52,9 +52,7 @@ impl RssFields {
     fn only(self) -> u64 {
         match self {
             Self::Flow => 0,
-            Self::Source => {
-                sys::RTE_ETH_RSS_L3_SRC_ONLY.cast_unsigned() | sys::RTE_ETH_RSS_L4_SRC_ONLY
-            }
+            Self::Source => sys::RTE_ETH_RSS_L3_SRC_ONLY as u64 | sys::RTE_ETH_RSS_L4_SRC_ONLY,
             Self::Destination => sys::RTE_ETH_RSS_L3_DST_ONLY | sys::RTE_ETH_RSS_L4_DST_ONLY,
         }
     }

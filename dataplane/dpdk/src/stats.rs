@@ -121,7 +121,7 @@ impl Device {
 fn text(chars: &[c_char]) -> String {
     let bytes: Vec<u8> = chars
         .iter()
-        .map(|c| c.cast_unsigned())
+        .map(|&c| c as u8)
         .take_while(|&byte| byte != 0)
         .collect();
     String::from_utf8_lossy(&bytes).into_owned()

@@ -46,8 +46,8 @@ impl WorkerThread {
         if lcore != UNKNOWN {
             return Err(ThreadError::AlreadyKnown { lcore });
         }
-        // SAFETY: no precondition; it refuses before the EAL has been started, and the thread is not
-        // registered twice, which was just checked.
+        // SAFETY: no precondition; it refuses before the EAL has been started, and the thread is
+        // not registered twice, which was just checked.
         let rc = unsafe { dpdk_sys::rte_thread_register() };
         if rc != 0 {
             let reason = std::io::Error::from_raw_os_error(crate::eal::errno()).to_string();
