@@ -194,7 +194,7 @@ fn memory(config: &EalConfig) -> Result<Option<(Reservation, Lock)>, EalError> {
             Err(EalError::Hugepages(shortage.to_string()))
         }
         Err(shortage) => {
-            tracing::warn!("{shortage}; using 4 KiB pages, which about halves the packet rate");
+            tracing::warn!("{shortage}; using 4 KiB pages, which halves the packet rate or worse");
             Ok(None)
         }
     }

@@ -1,8 +1,8 @@
 //! One Ethernet device of DPDK, claimed: each control call, made safe and nothing more.
 //!
-//! A device is owned through DPDK's own ownership, so that it is opened once; it stops and closes
-//! on drop, which ports delay by holding it. Which calls are made, and in which order, is device.rs's
-//! affair. Frames do not pass here.
+//! A device is owned through DPDK's own ownership, so that it is opened once; it stops and
+//! closes on drop, which ports delay by holding it. Which calls are made, and in which order,
+//! is device.rs's affair. Frames do not pass here.
 
 #![allow(unsafe_code)]
 

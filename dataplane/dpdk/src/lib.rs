@@ -1,12 +1,12 @@
 //! A safe wrapper over DPDK, and the dataplane's [`Port`](pvs_dataplane::port::Port) on it.
 //!
-//! An [`Eal`] is started once, a [`Mempool`] made, and a [`Device`] opened by name, which yields
-//! one [`DpdkPort`] for each queue pair. A worker registers its thread ([`WorkerThread`]) and polls its
-//! port; frames are owned [`Mbuf`]s.
+//! An [`Eal`] is started once, a [`Mempool`] made, and a [`Device`] opened by name, which
+//! yields one [`DpdkPort`] for each queue pair. A worker registers its thread
+//! ([`WorkerThread`]) and polls its port; frames are owned [`Mbuf`]s.
 //!
-//! What makes it safe: memory that frames live in is never given back before the process ends, so
-//! an `Mbuf` may outlive everything; a device stops only when its last port is gone; control calls
-//! on one device cannot overlap, since [`Device`] is not `Sync`.
+//! What makes it safe: memory that frames live in is never given back before the process ends,
+//! so an `Mbuf` may outlive everything; a device stops only when its last port is gone; control
+//! calls on one device cannot overlap, since [`Device`] is not `Sync`.
 //!
 //! The crate knows nothing of packets' contents. It offers no chained buffers, no secondary
 //! processes and no rte_flow.

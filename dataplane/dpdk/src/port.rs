@@ -1,8 +1,8 @@
 //! One receive and one transmit queue: the dataplane's [`Port`] on DPDK.
 //!
-//! A burst goes through DPDK's exported table of burst functions, as DPDK's own inline functions
-//! do, straight into and out of the batch. DPDK's receive and transmit callbacks are not run, so tools
-//! that hang on them (dpdk-pdump) see nothing.
+//! A burst goes through DPDK's exported table of burst functions, as DPDK's own inline
+//! functions do, straight into and out of the batch. DPDK's receive and transmit callbacks are
+//! not run, so tools that hang on them (dpdk-pdump) see nothing.
 
 #![allow(unsafe_code)]
 
