@@ -1,2 +1,44 @@
-//! Being built.
-fn main() {}
+//! pvsd, the director: arguments and configuration, DPDK, taps, threads, and their orderly end.
+//!
+//! The composition root: the one place that knows every crate. What it puts together is in [`director`];
+//! what it is told, in [`config`] and [`args`].
+
+mod args;
+mod config;
+mod director;
+mod linux;
+mod logging;
+mod plane;
+mod ports;
+mod rules;
+mod signals;
+mod worker;
+
+use anyhow::Result;
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line: what is wrong, then why.
+            eprintln!("pvsd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &args::Args) -> Result<()> {
+    let config = config::load(args)?;
+    if args.check {
+        println!("pvsd: {}: good", args.config.display());
+        return Ok(());
+    }
+    let log = logging::start(&config.log)?;
+    if args.remove_taps {
+        return ports::remove_taps(&config);
+    }
+    director::run(args, &config, &log)
+}

@@ -1,0 +1,379 @@
+//! The configuration file, in TOML. Unknown keys are errors; what is not given has the value shown here.
+
+use crate::args::Args;
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The ports, at least one.
+    pub port: Vec<PortConfig>,
+    /// Who polls them.
+    pub workers: WorkersConfig,
+    /// DPDK's memory.
+    pub memory: MemoryConfig,
+    /// The connection table.
+    pub table: TableConfig,
+    /// The control socket.
+    pub control: ControlConfig,
+    /// The log.
+    pub log: LogConfig,
+    /// Rules loaded at start.
+    pub rules: RulesConfig,
+    /// What no production director sets.
+    pub debug: DebugConfig,
+}
+
+/// A port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortConfig {
+    /// DPDK's devargs: a virtual device (`net_af_packet0,iface=eth1`) or a PCI address (`0000:3b:00.0`).
+    pub device: String,
+    /// The name of the mirror tap.
+    pub mirror: String,
+    /// The network namespace of the mirror tap: a name under /run/netns or a path; that of pvsd if not given.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// Who is on it.
+    #[serde(default)]
+    pub role: Role,
+    /// Its MTU; the device's own if not given.
+    #[serde(default)]
+    pub mtu: Option<u16>,
+}
+
+/// Who is on a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Clients.
+    Client,
+    /// Real servers.
+    Server,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// The workers.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkersConfig {
+    /// How many.
+    pub count: usize,
+    /// Their cores, one each; the last ones of the machine if not given.
+    pub cores: Vec<usize>,
+    /// What they do when nothing comes.
+    pub idle: IdleConfig,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        Self {
+            count: 1,
+            cores: vec![],
+            idle: IdleConfig::Poll,
+        }
+    }
+}
+
+/// What a worker does when nothing comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdleConfig {
+    /// Polls on.
+    Poll,
+    /// Naps after a while: for small machines.
+    Adaptive,
+}
+
+/// DPDK's memory.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// Whether it is of huge pages.
+    pub hugepages: Hugepages,
+    /// How much, in MiB.
+    pub megabytes: u32,
+    /// Packet buffers.
+    pub buffers: u32,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            hugepages: Hugepages::Auto,
+            megabytes: 256,
+            buffers: 16_384,
+        }
+    }
+}
+
+/// Whether memory is of huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hugepages {
+    /// Where they can be had.
+    Auto,
+    /// Or pvsd does not start.
+    Require,
+    /// Never.
+    Off,
+}
+
+/// The connection table.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableConfig {
+    /// IPv4 connections.
+    pub connections: u32,
+    /// IPv6 connections; a quarter of the others if not given.
+    pub connections6: Option<u32>,
+    /// Real servers over all services.
+    pub servers: u32,
+}
+
+impl Default for TableConfig {
+    fn default() -> Self {
+        Self {
+            connections: 1 << 20,
+            connections6: None,
+            servers: 4096,
+        }
+    }
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlConfig {
+    /// Its path.
+    pub socket: PathBuf,
+    /// Its mode, in octal: "0660".
+    pub mode: String,
+    /// Its group.
+    pub group: Option<String>,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        let socket = PathBuf::from(pvs_control::socket::DEFAULT_PATH);
+        Self {
+            socket,
+            mode: "0660".to_owned(),
+            group: None,
+        }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// From this level on; tracing's filter syntax is taken too.
+    pub level: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+        }
+    }
+}
+
+/// Rules loaded at start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesConfig {
+    /// A file as `ipvsadm -S` writes it.
+    pub file: Option<PathBuf>,
+}
+
+/// For rehearsals.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DebugConfig {
+    /// The workers drop what they would forward, counted as "rehearsal": to see that a check notices.
+    pub drop_service_traffic: bool,
+}
+
+/// Reads the file and applies the command line on top.
+///
+/// # Errors
+/// The file can't be read, is no TOML, has an unknown key, or says what can't be.
+pub fn load(args: &Args) -> Result<Config> {
+    let path = args.config.display();
+    let text = std::fs::read_to_string(&args.config)
+        .with_context(|| format!("{path}: can't be read (another file: pvsd --config FILE)"))?;
+    let mut config = parse(&args.config, &text)?;
+    if let Some(socket) = &args.socket {
+        config.control.socket.clone_from(socket);
+    }
+    if let Some(level) = &args.log_level {
+        config.log.level.clone_from(level);
+    }
+    check(&config).with_context(|| path.to_string())?;
+    Ok(config)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Config> {
+    match toml::from_str(text) {
+        Ok(config) => Ok(config),
+        Err(error) => {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let message = error.message().replace('\n', " ");
+            bail!("{}: line {line}: {message}", path.display())
+        }
+    }
+}
+
+fn check(config: &Config) -> Result<()> {
+    ensure!(
+        !config.port.is_empty(),
+        "no port: at least one [[port]] with device and mirror is needed"
+    );
+    for (at, port) in config.port.iter().enumerate() {
+        let (device, mirror) = (&port.device, &port.mirror);
+        let valid = !mirror.is_empty() && mirror.len() < 16 && !mirror.contains(['/', ' ', '\0']);
+        ensure!(
+            valid,
+            "port {device}: the mirror {mirror:?} is no interface name: 1 to 15 bytes without / and blanks"
+        );
+        let earlier = config.port.iter().take(at);
+        let twin = earlier
+            .clone()
+            .any(|p| p.mirror == *mirror && p.namespace == port.namespace);
+        ensure!(
+            !twin,
+            "two ports have the mirror {mirror}: each needs one of its own"
+        );
+        let twin = earlier
+            .clone()
+            .any(|p| name_of(&p.device) == name_of(device));
+        ensure!(
+            !twin,
+            "two ports have the device {}: each needs one of its own",
+            name_of(device)
+        );
+    }
+    let workers = &config.workers;
+    ensure!(
+        workers.count == 1,
+        "workers.count is {}: this version drives its ports with 1 worker",
+        workers.count
+    );
+    let cores = workers.cores.len();
+    ensure!(
+        cores == 0 || cores == workers.count,
+        "workers.cores names {cores} cores for {} workers: one for each, or none to let pvsd choose",
+        workers.count
+    );
+    let connections = config.table.connections;
+    ensure!(
+        (1024..=1 << 28).contains(&connections),
+        "table.connections is {connections}: 1024 to 268435456 are possible"
+    );
+    let servers = config.table.servers;
+    ensure!(
+        (1..=pvs_sched::limits::SERVERS_MAX as u32).contains(&servers),
+        "table.servers is {servers}: 1 to {} are possible",
+        pvs_sched::limits::SERVERS_MAX
+    );
+    config.control.mode()?;
+    Ok(())
+}
+
+/// The device's name: what stands before the first comma.
+#[must_use]
+pub fn name_of(device: &str) -> &str {
+    device.split(',').next().unwrap_or(device)
+}
+
+impl ControlConfig {
+    /// The mode as a number.
+    ///
+    /// # Errors
+    /// It is not octal, or above 0777.
+    pub fn mode(&self) -> Result<u32> {
+        match u32::from_str_radix(&self.mode, 8) {
+            Ok(mode) if mode <= 0o777 => Ok(mode),
+            _ => bail!(
+                "control.mode is {:?}: an octal number such as \"0660\" is expected",
+                self.mode
+            ),
+        }
+    }
+}
+
+impl PortConfig {
+    /// The kernel netdev that the device takes frames from, if it is one of that kind.
+    #[must_use]
+    pub fn netdev(&self) -> Option<&str> {
+        let kinds = ["net_af_packet", "net_af_xdp"];
+        let is = kinds.iter().any(|kind| self.device.starts_with(kind));
+        self.device
+            .split(',')
+            .find_map(|part| part.strip_prefix("iface="))
+            .filter(|_| is)
+    }
+
+    /// The netdev goes on feeding the host's own stack unless that is stopped.
+    #[must_use]
+    pub fn feeds_host_too(&self) -> bool {
+        self.device.starts_with("net_af_packet")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PORT: &str = "[[port]]\ndevice = \"net_af_packet0,iface=d0\"\nmirror = \"eth0\"\n";
+
+    fn config(text: &str) -> Result<Config> {
+        let config = parse(Path::new("pvsd.toml"), text)?;
+        check(&config)?;
+        Ok(config)
+    }
+
+    #[test]
+    fn what_is_not_given_has_a_value() {
+        let config = config(PORT).unwrap();
+        assert_eq!(config.port[0].role, Role::Both);
+        assert_eq!(config.port[0].netdev(), Some("d0"));
+        assert_eq!(config.control.mode().unwrap(), 0o660);
+        assert_eq!(config.workers.count, 1);
+    }
+
+    #[test]
+    fn a_mistake_is_told_in_one_line_that_says_what_would_be_right() {
+        let tell = |text: &str| {
+            let line = format!("{:#}", config(text).unwrap_err());
+            assert!(!line.contains('\n'), "{line}");
+            line
+        };
+        assert!(tell("").contains("at least one [[port]]"));
+        assert!(
+            tell(&format!("{PORT}[table]\nconections = 5\n"))
+                .starts_with("pvsd.toml: line 5: unknown field")
+        );
+        assert!(tell(&format!("{PORT}[workers]\ncount = 2\n")).contains("1 worker"));
+        assert!(tell(&format!("{PORT}{PORT}")).contains("each needs one of its own"));
+        assert!(tell(&format!("{PORT}[control]\nmode = \"0999\"\n")).contains("octal"));
+        assert!(tell(&format!("{PORT}[table]\nconnections = 5\n")).contains("268435456"));
+        assert!(
+            tell("[[port]]\ndevice = \"net_null0\"\nmirror = \"a/b\"\n")
+                .contains("no interface name")
+        );
+        assert!(tell("[[port]]\ndevice = 5\n").starts_with("pvsd.toml: line 2: "));
+    }
+}

@@ -1,0 +1,134 @@
+//! The threads that talk to Linux: one mirrors what it knows, one carries frames to and from its taps.
+
+use anyhow::Result;
+use crossbeam::channel::Receiver;
+use crossbeam::queue::ArrayQueue;
+use pvs_control::Locality;
+use pvs_control::server::Handle;
+use pvs_dataplane::fib::Fib;
+use pvs_dataplane::worker::ResolveRequest;
+use pvs_epoch::Publisher;
+use pvs_linux::{Error, LocalAddresses, Namespace, NeighbourKeeper, TapBinding, Watcher};
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long the mirror sleeps at most: what a worker's wish for a neighbour may wait.
+const TURN: Duration = Duration::from_millis(5);
+
+/// How often managed neighbours are looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Local addresses, to the store.
+struct Local(LocalAddresses);
+
+impl Locality for Local {
+    fn is_local(&self, address: IpAddr) -> bool {
+        self.0.is_local(address)
+    }
+}
+
+/// What the mirror's thread works with.
+pub struct MirrorThread {
+    /// Netlink.
+    pub watcher: Watcher,
+    /// Managed neighbours.
+    pub keeper: NeighbourKeeper,
+    /// Where forwarding information goes.
+    pub fibs: Publisher<Fib>,
+    /// Where locality goes.
+    pub store: Handle,
+    /// The servers' addresses, at each change.
+    pub servers: Receiver<Vec<IpAddr>>,
+    /// What workers want resolved.
+    pub resolve: Arc<ArrayQueue<ResolveRequest>>,
+}
+
+impl MirrorThread {
+    /// Watches a namespace and its taps.
+    ///
+    /// # Errors
+    /// The kernel refuses the sockets.
+    pub fn new(
+        namespace: &Namespace,
+        taps: Vec<TapBinding>,
+        fibs: Publisher<Fib>,
+        store: Handle,
+        servers: Receiver<Vec<IpAddr>>,
+        resolve: Arc<ArrayQueue<ResolveRequest>>,
+    ) -> Result<Self> {
+        Ok(Self {
+            watcher: Watcher::new(namespace, taps)?,
+            keeper: NeighbourKeeper::new(namespace)?,
+            fibs,
+            store,
+            servers,
+            resolve,
+        })
+    }
+
+    /// Mirrors until `stop`; sets `ready` when the workers have been told for the first time.
+    pub fn run(&mut self, ready: &AtomicBool, stop: &AtomicBool) {
+        let mut told = HashSet::new();
+        let mut ticked = Instant::now();
+        while !stop.load(Relaxed) {
+            match self.watcher.poll(TURN) {
+                Ok(Some(update)) => {
+                    for sentence in update.unsupported {
+                        if told.insert(sentence.clone()) {
+                            tracing::warn!("{sentence}");
+                        }
+                    }
+                    self.fibs.publish(update.fib);
+                    self.store.set_locality(Arc::new(Local(update.local)));
+                    self.keeper.tick(self.watcher.mirror(), Instant::now());
+                    ready.store(true, Relaxed);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!("{error}"),
+            }
+            self.fibs.reclaim();
+            self.serve_wishes();
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.keeper.tick(self.watcher.mirror(), ticked);
+            }
+        }
+        self.keeper.release_all();
+    }
+
+    fn serve_wishes(&mut self) {
+        let now = Instant::now();
+        if let Some(servers) = self.servers.try_iter().last() {
+            self.keeper.set_servers(servers);
+            self.keeper.tick(self.watcher.mirror(), now);
+        }
+        // As many as there can be: new ones wait for the next turn.
+        for _ in 0..self.resolve.capacity() {
+            let Some(wish) = self.resolve.pop() else {
+                break;
+            };
+            self.keeper
+                .want(self.watcher.mirror(), wish.interface, wish.address, now);
+        }
+    }
+}
+
+/// Carries frames until `stop`; a deleted tap is told and the others are served on.
+pub fn carry<P: pvs_dataplane::port::Pool>(
+    exchange: &mut pvs_linux::Exchange<P>,
+    stop: &AtomicBool,
+) {
+    while !stop.load(Relaxed) {
+        match exchange.run(stop) {
+            Ok(()) => return,
+            Err(error @ Error::TapGone { .. }) => tracing::error!("{error}"),
+            Err(error) => {
+                tracing::error!("{error}");
+                std::thread::sleep(TURN);
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Control's view of the workers: [`Plane`] over the dataplane.
+
+use crossbeam::channel::Sender;
+use pvs_control::{Connection, Cursor, Lag, Plane};
+use pvs_dataplane::engine::{self, Handle};
+use pvs_dataplane::worker::{PlaceInTable, Record};
+use pvs_dpdk::Mbuf;
+use pvs_epoch::Publisher;
+use pvs_proto::Protocol;
+use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// How often a waiting control thread looks.
+const LOOK_PERIOD: Duration = Duration::from_micros(100);
+
+/// How long a worker may take to fill a page: it does so in its next turn.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// The bit of a cursor that says IPv6; the places are below it, the worker above.
+const V6: u64 = 1 << 32;
+const WORKER_SHIFT: u32 = 40;
+
+/// The dataplane, to control.
+pub struct Dataplane {
+    handles: Vec<Handle<Mbuf>>,
+    snapshots: Publisher<Snapshot>,
+    /// Versions of the store's and of the publisher's, of what is not seen by all yet.
+    versions: VecDeque<(u64, u64)>,
+    servers: Sender<Vec<IpAddr>>,
+    table_size: u64,
+}
+
+impl Dataplane {
+    /// Publishes by `snapshots`, tells the servers' addresses to whoever keeps their next hops resolved.
+    pub fn new(
+        handles: Vec<Handle<Mbuf>>,
+        snapshots: Publisher<Snapshot>,
+        servers: Sender<Vec<IpAddr>>,
+        table_size: u64,
+    ) -> Self {
+        Self {
+            handles,
+            snapshots,
+            versions: VecDeque::new(),
+            servers,
+            table_size,
+        }
+    }
+}
+
+impl Plane for Dataplane {
+    fn publish(&mut self, snapshot: Snapshot) {
+        let servers = snapshot.services().flat_map(|service| service.servers());
+        // Without that thread pvsd is ending.
+        let _ = self
+            .servers
+            .send(servers.map(|server| server.config.key.address).collect());
+        let version = snapshot.version;
+        let published = self.snapshots.publish(snapshot);
+        self.versions.push_back((version, published));
+    }
+
+    fn wait_seen(&mut self, version: u64, limit: Duration) -> Result<(), Lag> {
+        let until = Instant::now() + limit;
+        let newest = self
+            .versions
+            .iter()
+            .take_while(|(store, _)| *store <= version)
+            .last();
+        let Some((_, published)) = newest.copied() else {
+            return Ok(());
+        };
+        while let Some(worker) = self.snapshots.laggard(published) {
+            if Instant::now() >= until {
+                return Err(Lag { worker });
+            }
+            std::thread::sleep(LOOK_PERIOD);
+        }
+        self.versions.retain(|(store, _)| *store > version);
+        self.snapshots.reclaim();
+        Ok(())
+    }
+
+    fn counters(&self, server: ServerIndex) -> Counters {
+        engine::counters(&self.handles, server)
+    }
+
+    fn load(&self, server: ServerIndex) -> Load {
+        engine::load(&self.handles, server)
+    }
+
+    fn connections(
+        &mut self,
+        from: Cursor,
+        page: &mut Vec<Connection>,
+    ) -> Result<Option<Cursor>, Lag> {
+        let worker = (from.0 >> WORKER_SHIFT) as usize;
+        let Some(handle) = self.handles.get(worker) else {
+            return Ok(None);
+        };
+        let place = PlaceInTable {
+            v6: from.0 & V6 != 0,
+            place: from.0 as u32,
+        };
+        handle.mailbox.ask(place);
+        let until = Instant::now() + PAGE_TIME_MAX;
+        let answer = loop {
+            if let Some(answer) = handle.mailbox.answer() {
+                break answer;
+            }
+            if Instant::now() >= until {
+                return Err(Lag { worker });
+            }
+            std::thread::sleep(LOOK_PERIOD);
+        };
+        page.extend(answer.records.iter().map(connection));
+        Ok(match answer.next {
+            Some(next) => {
+                let family = if next.v6 { V6 } else { 0 };
+                Some(Cursor(
+                    (worker as u64) << WORKER_SHIFT | family | u64::from(next.place),
+                ))
+            }
+            None if worker + 1 < self.handles.len() => {
+                Some(Cursor((worker as u64 + 1) << WORKER_SHIFT))
+            }
+            None => None,
+        })
+    }
+
+    fn table_size(&self) -> u64 {
+        self.table_size
+    }
+}
+
+fn connection(record: &Record) -> Connection {
+    Connection {
+        protocol: match record.protocol {
+            Protocol::TCP => "TCP",
+            Protocol::UDP => "UDP",
+            Protocol::SCTP => "SCTP",
+            _ => "IP",
+        },
+        expires_secs: record.expires_secs,
+        state: record.state,
+        client: record.client,
+        virtual_: record.virtual_,
+        server: record.server,
+        method: record.method,
+    }
+}

@@ -1,0 +1,199 @@
+//! The ports: DPDK's devices, the drop on a kernel netdev behind one, and the mirror taps.
+
+use crate::config::{Config, Hugepages, PortConfig, name_of};
+use anyhow::{Context, Result};
+use pvs_dataplane::fib::PortIndex;
+use pvs_dpdk::{Device, DeviceConfig, DpdkPort, Eal, EalConfig, HugepageUse, Mempool};
+use pvs_linux::{
+    IngressDrop, MirrorTap, Namespace, TapBinding, TapConfig, refuse_shared_namespace,
+};
+use std::sync::Arc;
+
+/// Largest frame of a port with an MTU of 1500: Ethernet header, VLAN tag.
+const FRAME_OVERHEAD: u16 = 18;
+
+/// Smallest data room of a buffer: what drivers expect.
+const FRAME_MAX: u16 = 2048;
+
+/// Free buffers that each worker keeps to itself.
+const POOL_CACHE: u32 = 256;
+
+/// An open port.
+pub struct OpenPort {
+    /// Its mirror.
+    pub tap: Arc<MirrorTap>,
+    /// The mirror's namespace.
+    pub namespace: Namespace,
+    /// Runs as long as this.
+    _device: Device,
+    /// Removed when the port is closed.
+    _ingress: Option<IngressDrop>,
+}
+
+/// All ports, with what has to live as long.
+pub struct Ports {
+    /// In the order of their indices.
+    pub open: Vec<OpenPort>,
+    /// The worker's queue of each.
+    pub queues: Vec<DpdkPort>,
+    /// Where buffers come from.
+    pub pool: Mempool,
+    /// DPDK: the last to go.
+    _eal: Eal,
+}
+
+/// Starts DPDK and opens every port.
+///
+/// # Errors
+/// One line that says what is missing.
+pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
+    let swept = IngressDrop::sweep()?;
+    for ifname in swept {
+        tracing::info!("removed what a killed pvsd left on {ifname}");
+    }
+    let namespaces: Vec<Namespace> = config.port.iter().map(namespace).collect::<Result<_>>()?;
+    let mut drops = Vec::new();
+    for (port, namespace) in config.port.iter().zip(&namespaces) {
+        drops.push(guard(port, namespace)?);
+    }
+    let eal = start_dpdk(config, cpus)?;
+    let mtu = config
+        .port
+        .iter()
+        .filter_map(|p| p.mtu)
+        .max()
+        .unwrap_or(1500);
+    let frame_max = mtu.saturating_add(FRAME_OVERHEAD).max(FRAME_MAX);
+    let pool = Mempool::new(
+        &eal,
+        "pvs",
+        config.memory.buffers,
+        POOL_CACHE,
+        frame_max,
+        None,
+    )?;
+    let (mut open, mut queues) = (Vec::new(), Vec::new());
+    for ((port, namespace), ingress) in config.port.iter().zip(namespaces).zip(drops) {
+        let settings = DeviceConfig {
+            mtu: port.mtu,
+            ..DeviceConfig::default()
+        };
+        let (device, mut pairs) = Device::open(&eal, name_of(&port.device), &settings, &pool)?;
+        let tap = mirror(port, &namespace, &device)?;
+        tracing::info!(
+            "port {} is {} ({}), mirrored by {} in namespace {}",
+            open.len(),
+            device.name(),
+            device.caps().mac,
+            port.mirror,
+            namespace.name()
+        );
+        queues.extend(pairs.pop());
+        open.push(OpenPort {
+            tap,
+            namespace,
+            _device: device,
+            _ingress: ingress,
+        });
+    }
+    Ok(Ports {
+        open,
+        queues,
+        pool,
+        _eal: eal,
+    })
+}
+
+fn namespace(port: &PortConfig) -> Result<Namespace> {
+    Ok(match &port.namespace {
+        Some(name) => Namespace::open(name)?,
+        None => Namespace::current()?,
+    })
+}
+
+/// Keeps the host's stack off a netdev that serves as a port.
+fn guard(port: &PortConfig, mirror: &Namespace) -> Result<Option<IngressDrop>> {
+    let Some(ifname) = port.netdev() else {
+        return Ok(None);
+    };
+    refuse_shared_namespace(ifname, mirror)?;
+    if !port.feeds_host_too() {
+        return Ok(None);
+    }
+    Ok(Some(IngressDrop::install(ifname)?))
+}
+
+fn start_dpdk(config: &Config, cpus: &[usize]) -> Result<Eal> {
+    let devices = config.port.iter().map(|p| p.device.clone());
+    let (vdevs, pci) = devices.partition(|device| device.starts_with("net_"));
+    let hugepages = match config.memory.hugepages {
+        Hugepages::Auto => HugepageUse::Prefer,
+        Hugepages::Require => HugepageUse::Require,
+        Hugepages::Off => HugepageUse::Never,
+    };
+    let memory_mib = config.memory.megabytes;
+    let eal = Eal::init(&EalConfig {
+        vdevs,
+        pci,
+        cpus: cpus.to_vec(),
+        memory_mib,
+        hugepages,
+    })?;
+    tracing::info!(
+        "{}, {}",
+        eal.version(),
+        if eal.has_hugepages() {
+            "huge pages"
+        } else {
+            "ordinary pages"
+        }
+    );
+    Ok(eal)
+}
+
+fn mirror(port: &PortConfig, namespace: &Namespace, device: &Device) -> Result<Arc<MirrorTap>> {
+    let caps = device.caps();
+    let config = TapConfig {
+        name: port.mirror.clone(),
+        mac: caps.mac,
+        mtu: caps.mtu,
+    };
+    let tap = MirrorTap::open(namespace, &config)?;
+    if let Ok(link) = device.link() {
+        tap.set_carrier(link.up)?;
+    }
+    Ok(Arc::new(tap))
+}
+
+impl Ports {
+    /// The taps as the watcher wants them.
+    #[must_use]
+    pub fn bindings(&self) -> Vec<TapBinding> {
+        let ports = self.open.iter().zip(0u16..);
+        let binding = |(open, at): (&OpenPort, u16)| TapBinding {
+            ifname: open.tap.name().to_owned(),
+            ifindex: open.tap.ifindex(),
+            port: PortIndex(at),
+        };
+        ports.map(binding).collect()
+    }
+}
+
+/// Deletes the mirror taps of the configuration.
+///
+/// # Errors
+/// A namespace is not there, or the kernel refuses.
+pub fn remove_taps(config: &Config) -> Result<()> {
+    for port in &config.port {
+        let namespace = namespace(port)?;
+        let removed = MirrorTap::remove(&namespace, &port.mirror)
+            .with_context(|| format!("mirror {}", port.mirror))?;
+        let what = if removed { "removed" } else { "is not there" };
+        println!(
+            "pvsd: {} in namespace {}: {what}",
+            port.mirror,
+            namespace.name()
+        );
+    }
+    Ok(())
+}
