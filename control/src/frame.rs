@@ -164,7 +164,7 @@ impl<S: Timed> FrameReader<S> {
     ///
     /// # Errors
     /// [`FrameError::TooLong`], [`FrameError::Cut`], [`FrameError::Slow`], [`FrameError::Io`].
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+    pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         let deadline = Instant::now() + self.limit;
         let mut searched = 0;
         let mut chunk = vec![0; 64 << 10];
@@ -243,17 +243,17 @@ mod tests {
     #[test]
     fn a_stream_is_cut_at_line_feeds() {
         let mut reader = FrameReader::new(&b"one\ntwo\nthr"[..]);
-        assert_eq!(reader.next().unwrap().unwrap(), b"one\n");
-        assert_eq!(reader.next().unwrap().unwrap(), b"two\n");
-        assert!(matches!(reader.next(), Err(FrameError::Cut)));
-        assert!(FrameReader::new(&b""[..]).next().unwrap().is_none());
+        assert_eq!(reader.next_frame().unwrap().unwrap(), b"one\n");
+        assert_eq!(reader.next_frame().unwrap().unwrap(), b"two\n");
+        assert!(matches!(reader.next_frame(), Err(FrameError::Cut)));
+        assert!(FrameReader::new(&b""[..]).next_frame().unwrap().is_none());
     }
 
     #[test]
     fn a_frame_may_not_be_longer_than_the_limit() {
         let long = vec![b' '; FRAME_BYTES_MAX + 2];
         assert!(matches!(
-            FrameReader::new(&long[..]).next(),
+            FrameReader::new(&long[..]).next_frame(),
             Err(FrameError::TooLong)
         ));
     }

@@ -5,9 +5,12 @@
 //! [`client`] and [`listing`]; both share [`command`], [`reply`] and [`frame`].
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod client;
 pub mod command;
 pub mod frame;
 pub mod limits;
+pub mod listing;
 pub mod plane;
 pub mod reply;
 pub mod server;

@@ -176,7 +176,7 @@ impl Owner<'_> {
     fn handle(&mut self, job: Job) {
         match job {
             Job::Commands { commands, answer } => {
-                let outcomes = commands.iter().map(|c| self.apply(c)).collect();
+                let outcomes = self.apply(&commands);
                 let edited = !commands.iter().all(Command::is_listing);
                 let warning = edited.then(|| self.publish()).flatten();
                 // The client may have gone; what it asked for is done all the same.
@@ -197,10 +197,19 @@ impl Owner<'_> {
         }
     }
 
-    fn apply(&mut self, command: &Command) -> Outcome {
-        self.store
-            .apply(command, self.plane)
-            .unwrap_or_else(Outcome::Refused)
+    /// Carries out commands in their order. A listing that is refused is the last one: ipvsadm ends
+    /// there, also in the middle of `-R`.
+    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            let outcome = self.store.apply(command, self.plane);
+            let ends = command.is_listing() && outcome.is_err();
+            outcomes.push(outcome.unwrap_or_else(Outcome::Refused));
+            if ends {
+                break;
+            }
+        }
+        outcomes
     }
 
     /// Publishes what has changed and waits for the workers. Returns what the operator should know:

@@ -26,7 +26,7 @@ pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>) {
     }
     let mut reader = FrameReader::new(stream);
     loop {
-        let request = match reader.next() {
+        let request = match reader.next_frame() {
             Ok(None) => return,
             Ok(Some(bytes)) => decode::<Request>(&bytes),
             Err(error) => Err(error),

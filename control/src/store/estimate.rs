@@ -37,8 +37,8 @@ impl Estimator {
             (&mut self.in_bytes, since.in_bytes, 4),
             (&mut self.out_bytes, since.out_bytes, 4),
         ] {
-            let rate = delta.wrapping_shl(shift).cast_signed();
-            let step = rate.wrapping_sub(average.cast_signed()) >> 2;
+            let rate = delta.wrapping_shl(shift) as i64;
+            let step = rate.wrapping_sub(*average as i64) >> 2;
             *average = average.wrapping_add_signed(step);
         }
     }

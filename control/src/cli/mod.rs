@@ -1,0 +1,21 @@
+//! The command line: ipvsadm's, to the byte.
+//!
+//! Two steps, [`tokens`] in the order in which they are written and then a validated
+//! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table ([`options`]). [`run`](mod@run) puts
+//! them together with standard input, pvsd's answers and the exit status.
+
+mod draft;
+mod endpoint;
+pub mod help;
+pub(crate) mod legality;
+pub mod names;
+pub(crate) mod notation;
+pub mod options;
+pub mod plan;
+mod restore;
+pub mod run;
+pub mod tokens;
+
+pub use names::{FileNames, Names, SystemNames};
+pub use plan::{Failure, Plan, Show, plan};
+pub use run::{Asked, Io, Link, LinkError, run};

@@ -1,0 +1,54 @@
+//! `-R`: command lines on standard input.
+//!
+//! All lines up to the first one that is wrong become one request, so that the workers see them at
+//! once. Blanks of any kind separate words, nothing is quoted, there are no comments, and the
+//! program's own name is skipped wherever it stands: so does ipvsadm.
+
+use super::names::Names;
+use super::plan::{Failure, Plan, Show, plan};
+use crate::command::Command;
+
+/// What a line of input came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A command, and how to show its outcome.
+    Ask(Command, Show),
+    /// Nothing but a message; the input goes on.
+    Said(Failure),
+    /// The end of the input: it asks for help.
+    Help,
+    /// The end of the input: it asks for the version.
+    Version,
+    /// The end of the input: it is wrong.
+    Wrong(Failure),
+}
+
+/// Reads the input up to its end, or to the line that ends it.
+pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for text in input.split('\n') {
+        let words = text.split([' ', '\t', '\r']).filter(|w| !w.is_empty());
+        let words = words
+            .filter(|w| !matches!(*w, "ipvsadm" | "pvsadm"))
+            .map(str::to_owned);
+        let argv: Vec<String> = std::iter::once(program.to_owned()).chain(words).collect();
+        if argv.len() == 1 {
+            continue;
+        }
+        let line = match plan(&argv, names) {
+            Ok(Plan::Ask { command, show }) => Line::Ask(command, show),
+            Ok(Plan::Help) => Line::Help,
+            Ok(Plan::Version) => Line::Version,
+            // Reading the input again while reading it would never end.
+            Ok(Plan::Restore) => Line::Wrong(Failure::NoCommand(program.to_owned())),
+            Err(failure) if failure.ends_restore() => Line::Wrong(failure),
+            Err(failure) => Line::Said(failure),
+        };
+        let last = matches!(line, Line::Help | Line::Version | Line::Wrong(_));
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    lines
+}

@@ -1,0 +1,280 @@
+//! A command line from its words to its exit status.
+
+use super::help::{help, version};
+use super::names::Names;
+use super::plan::{Failure, Plan, Show, plan};
+use super::restore::{Line, lines};
+use crate::command::Command;
+use crate::listing::{self, Labels};
+use crate::reply::{Outcome, ServiceView};
+use std::io::{self, Read, Write};
+
+/// The streams of a program.
+pub struct Io<'a> {
+    /// Read by `-R` only.
+    pub input: &'a mut dyn Read,
+    /// Listings, help.
+    pub output: &'a mut dyn Write,
+    /// Messages.
+    pub errors: &'a mut dyn Write,
+}
+
+/// Why nothing can be learnt from pvsd.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Nobody answers.
+    #[error("cannot reach pvsd at {path}: {error}")]
+    Unreachable {
+        /// The socket's path.
+        path: String,
+        /// What was said.
+        error: io::Error,
+    },
+    /// The conversation broke off.
+    #[error("pvsd does not answer: {0}")]
+    Broken(#[from] crate::frame::FrameError),
+    /// The conversation ended too early.
+    #[error("pvsd has ended the conversation")]
+    Ended,
+    /// pvsd did not understand the request.
+    #[error("pvsd says: {0}")]
+    NotUnderstood(String),
+    /// The answer could not be printed.
+    #[error("cannot write: {0}")]
+    Output(io::Error),
+}
+
+/// What becomes of an outcome, part by part.
+pub type Asked<'a> = &'a mut dyn FnMut(Outcome) -> io::Result<()>;
+
+/// The way to pvsd.
+pub trait Link {
+    /// Has commands carried out as one snapshot, and hands over their outcomes in order. Returns a
+    /// warning, if there is one.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    fn ask(&mut self, commands: &[Command], asked: Asked<'_>) -> Result<Option<String>, LinkError>;
+}
+
+/// Status when pvsd cannot be asked.
+const UNREACHABLE: u8 = 2;
+/// Status of a listing that is refused.
+const LISTING_REFUSED: u8 = 1;
+/// Status of a command that is refused, as of an option that is not understood.
+const REFUSED: u8 = 255;
+
+/// Runs a command line, the program's name first, and returns its exit status.
+///
+/// # Errors
+/// If a stream fails.
+pub fn run(
+    argv: &[String],
+    names: &dyn Names,
+    link: &mut dyn Link,
+    io: &mut Io<'_>,
+) -> io::Result<u8> {
+    let program = argv.first().map_or("pvsadm", String::as_str);
+    let steps = match plan(argv, names) {
+        Ok(Plan::Ask { command, show }) => vec![Line::Ask(command, show)],
+        Ok(Plan::Help) => vec![Line::Help],
+        Ok(Plan::Version) => vec![Line::Version],
+        Ok(Plan::Restore) => {
+            let mut input = Vec::new();
+            io.input.read_to_end(&mut input)?;
+            lines(program, &String::from_utf8_lossy(&input), names)
+        }
+        Err(failure) => vec![Line::Wrong(failure)],
+    };
+    let mut session = Session {
+        program,
+        names,
+        io,
+        status: 0,
+        gathered: Vec::new(),
+    };
+    match session.run(steps, link) {
+        Ok(()) => Ok(session.status),
+        Err(LinkError::Output(error)) => Err(error),
+        Err(error) => {
+            writeln!(session.io.errors, "{program}: {error}")?;
+            Ok(UNREACHABLE)
+        }
+    }
+}
+
+/// The printing of answers.
+struct Session<'a, 'b> {
+    program: &'a str,
+    names: &'a dyn Names,
+    io: &'a mut Io<'b>,
+    status: u8,
+    /// Parts of a listing of services that is not complete.
+    gathered: Vec<ServiceView>,
+}
+
+impl Session<'_, '_> {
+    fn run(&mut self, steps: Vec<Line>, link: &mut dyn Link) -> Result<(), LinkError> {
+        let ask = |step: &Line| match step {
+            Line::Ask(command, _) => Some(command.clone()),
+            _ => None,
+        };
+        let commands: Vec<Command> = steps.iter().filter_map(ask).collect();
+        let mut steps = steps.into_iter();
+        if !commands.is_empty() {
+            let mut shown = None;
+            let mut ended = false;
+            let warning = link.ask(&commands, &mut |outcome| {
+                if shown.is_none() {
+                    shown = self.until_asked(&mut steps).map_err(to_io)?;
+                    self.begin(shown, &outcome)?;
+                }
+                let Some(show) = shown else { return Ok(()) };
+                match self.outcome(show, outcome)? {
+                    Part::More => {}
+                    Part::Last => shown = None,
+                    Part::End => (shown, ended) = (None, true),
+                }
+                Ok(())
+            })?;
+            if let Some(warning) = warning {
+                writeln!(self.io.errors, "{}: {warning}", self.program)
+                    .map_err(LinkError::Output)?;
+            }
+            if ended {
+                return Ok(());
+            }
+        }
+        self.until_asked(&mut steps).map(|_| ())
+    }
+
+    /// Prints what needs no answer, up to the next step that has one.
+    fn until_asked(
+        &mut self,
+        steps: &mut dyn Iterator<Item = Line>,
+    ) -> Result<Option<Show>, LinkError> {
+        for step in steps {
+            match step {
+                Line::Ask(_, show) => return Ok(Some(show)),
+                Line::Said(failure) | Line::Wrong(failure) => self.failure(&failure),
+                Line::Help => self.text(&help(self.program)),
+                Line::Version => self.text(&version()),
+            }
+            .map_err(LinkError::Output)?;
+        }
+        Ok(None)
+    }
+
+    fn failure(&mut self, failure: &Failure) -> io::Result<()> {
+        self.status = failure.status();
+        writeln!(self.io.errors, "{failure}")
+    }
+
+    fn text(&mut self, text: &str) -> io::Result<()> {
+        self.status = 0;
+        self.io.output.write_all(text.as_bytes())
+    }
+
+    /// Before the first part of an answer.
+    fn begin(&mut self, show: Option<Show>, outcome: &Outcome) -> io::Result<()> {
+        match (show, outcome) {
+            (Some(Show::Table(format)), Outcome::Connections { .. }) => {
+                self.text(&listing::connections_heading(format))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints a part of an answer.
+    fn outcome(&mut self, show: Show, outcome: Outcome) -> io::Result<Part> {
+        match outcome {
+            Outcome::Done => self.text("")?,
+            Outcome::Refused(refusal) => {
+                writeln!(self.io.errors, "{refusal}")?;
+                let listing = show != Show::Nothing;
+                self.status = if listing { LISTING_REFUSED } else { REFUSED };
+                // ipvsadm exits here, also in the middle of -R.
+                return Ok(if listing { Part::End } else { Part::Last });
+            }
+            Outcome::Services {
+                table_size,
+                services,
+                more,
+            } => {
+                self.gather(services);
+                if more {
+                    return Ok(Part::More);
+                }
+                self.services(show, table_size)?;
+            }
+            Outcome::Connections { entries, more } => {
+                let Show::Table(format) = show else {
+                    return Ok(Part::Last);
+                };
+                let labels = Labels::new(self.names, format.numeric);
+                let lines: String = entries
+                    .iter()
+                    .map(|e| listing::connection(e, &labels))
+                    .collect();
+                self.text(&lines)?;
+                if more {
+                    return Ok(Part::More);
+                }
+            }
+            Outcome::Timeouts {
+                tcp_secs,
+                tcp_fin_secs,
+                udp_secs,
+            } => {
+                self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
+            }
+            Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+        }
+        Ok(Part::Last)
+    }
+
+    /// Puts a part behind the others; a service may be spread over both.
+    fn gather(&mut self, services: Vec<ServiceView>) {
+        for service in services {
+            match self.gathered.last_mut() {
+                Some(last) if last.config.key == service.config.key => {
+                    last.servers.extend(service.servers);
+                }
+                _ => self.gathered.push(service),
+            }
+        }
+    }
+
+    fn services(&mut self, show: Show, table_size: u64) -> io::Result<()> {
+        let views = std::mem::take(&mut self.gathered);
+        let text = match show {
+            Show::Nothing => String::new(),
+            Show::Table(format) => {
+                let labels = Labels::new(self.names, format.numeric);
+                listing::services(views, table_size, format, &labels)
+            }
+            Show::Rules(format) => {
+                let labels = Labels::new(self.names, format.numeric);
+                listing::rules(views, format, &labels)
+            }
+        };
+        self.text(&text)
+    }
+}
+
+/// Whether an answer goes on.
+enum Part {
+    /// Another part follows.
+    More,
+    /// The next command's answer follows.
+    Last,
+    /// Nothing that follows is of interest.
+    End,
+}
+
+fn to_io(error: LinkError) -> io::Error {
+    match error {
+        LinkError::Output(error) => error,
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,96 @@
+//! The text of listings, in ipvsadm's widths and units.
+//!
+//! Pure: values in, text out; names come from [`Names`](crate::cli::Names).
+
+mod connections;
+mod figures;
+mod label;
+mod rules;
+mod services;
+mod sort;
+
+pub use connections::{connection, connections_heading};
+pub use label::Labels;
+pub use rules::rules;
+pub use services::services;
+
+use crate::reply::DaemonView;
+use std::fmt::Write;
+
+/// Which columns a table of services has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Columns {
+    /// Method, weight, connections.
+    #[default]
+    Load,
+    /// `--stats`.
+    Stats,
+    /// `--rate`.
+    Rate,
+    /// `--thresholds`.
+    Thresholds,
+    /// `--persistent-conn`.
+    PersistentConnections,
+    /// `--tun-info`.
+    Tunnels,
+}
+
+/// How a listing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Its columns.
+    pub columns: Columns,
+    /// `-n`.
+    pub numeric: bool,
+    /// `--exact`.
+    pub exact: bool,
+    /// Not `--nosort`.
+    pub sorted: bool,
+    /// One service was asked for: the version is left out.
+    pub one_service: bool,
+    /// `--persistent-conn` with connections: the engines' columns have headings.
+    pub engines: bool,
+}
+
+impl Default for Format {
+    fn default() -> Self {
+        Self {
+            columns: Columns::Load,
+            numeric: false,
+            exact: false,
+            sorted: true,
+            one_service: false,
+            engines: false,
+        }
+    }
+}
+
+/// `-L --timeout`.
+#[must_use]
+pub fn timeouts(tcp_secs: u32, tcp_fin_secs: u32, udp_secs: u32) -> String {
+    format!("Timeout (tcp tcpfin udp): {tcp_secs} {tcp_fin_secs} {udp_secs}\n")
+}
+
+/// `-L --daemon`.
+#[must_use]
+pub fn daemons(daemons: &[DaemonView]) -> String {
+    daemons.iter().fold(String::new(), |mut text, d| {
+        let DaemonView {
+            role,
+            interface,
+            sync_id,
+            max_len,
+            group,
+            port,
+            ttl,
+        } = d;
+        let role = role.as_str();
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{role} sync daemon (mcast={interface}, syncid={sync_id}, maxlen={max_len}, \
+             group={group}, port={port}, ttl={ttl})"
+        );
+        text
+    })
+}

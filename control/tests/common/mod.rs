@@ -1,0 +1,67 @@
+//! A plane without workers, and what the integration tests ask of the recordings.
+
+use pvs_control::plane::{Connection, Cursor, Lag, Locality, Plane};
+use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Takes snapshots and counts nothing.
+#[derive(Debug, Default)]
+pub struct IdlePlane {
+    pub published: Vec<Snapshot>,
+    pub connections: Vec<Connection>,
+}
+
+/// Connections in a page.
+const PAGE: usize = 3;
+
+impl Plane for IdlePlane {
+    fn publish(&mut self, snapshot: Snapshot) {
+        self.published.push(snapshot);
+    }
+
+    fn wait_seen(&mut self, _: u64, _: Duration) -> Result<(), Lag> {
+        Ok(())
+    }
+
+    fn counters(&self, _: ServerIndex) -> Counters {
+        Counters::default()
+    }
+
+    fn load(&self, _: ServerIndex) -> Load {
+        Load::default()
+    }
+
+    fn connections(
+        &mut self,
+        from: Cursor,
+        page: &mut Vec<Connection>,
+    ) -> Result<Option<Cursor>, Lag> {
+        let from = usize::try_from(from.0).unwrap();
+        page.extend(self.connections.iter().skip(from).take(PAGE));
+        let next = from + PAGE;
+        Ok((next < self.connections.len()).then(|| Cursor(u64::try_from(next).unwrap())))
+    }
+
+    fn table_size(&self) -> u64 {
+        4096
+    }
+}
+
+/// The namespace of the recordings: loopback and a dummy device, no VIP local.
+#[derive(Debug)]
+pub struct Recorder;
+
+impl Locality for Recorder {
+    fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback()
+    }
+
+    fn device_mtu(&self, name: &str) -> Option<u32> {
+        match name {
+            "lo" => Some(65_536),
+            "dummy0" => Some(1500),
+            _ => None,
+        }
+    }
+}
