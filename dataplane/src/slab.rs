@@ -109,6 +109,15 @@ impl<T: FromZeros> Slab<T> {
         })
     }
 
+    /// Bytes of the mapping for `len` elements, in whole huge pages.
+    #[must_use]
+    pub fn bytes(len: usize) -> usize {
+        let bytes = len
+            .saturating_mul(size_of::<T>())
+            .saturating_add(HEADER_LEN);
+        bytes.checked_next_multiple_of(HUGE_LEN).unwrap_or(bytes)
+    }
+
     /// What the memory really is of.
     #[must_use]
     pub fn backing(&self) -> Backing {

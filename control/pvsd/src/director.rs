@@ -16,9 +16,11 @@ use pvs_control::reply::Feature;
 use pvs_control::{Capabilities, Server, SocketConfig, Store};
 use pvs_dataplane::engine::{Engine, EngineConfig, Handle};
 use pvs_dataplane::slab::Backing;
-use pvs_dataplane::table::HashKeys;
+use pvs_dataplane::table::{HashKeys, Table};
+use pvs_dpdk::hugepages::{self, Reservation};
 use pvs_dpdk::{DpdkPort, Mbuf};
 use pvs_linux::{Exchange, ExchangePort};
+use pvs_proto::{V4, V6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -47,7 +49,7 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     rules::load(&mut store, config)?;
     let cores = worker::cores(&config.workers.cores, config.workers.count)?;
     let mut ports = ports::open(config, &worker::other_cores(&cores))?;
-    let engine = engine(config, std::mem::take(&mut ports.queues))?;
+    let (engine, table_pages) = engine(config, std::mem::take(&mut ports.queues))?;
     let stop = AtomicBool::new(false);
     let failure = serve(
         args,
@@ -63,39 +65,51 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
         },
         &stop,
     );
-    drop(ports);
+    drop((ports, table_pages));
     failure
 }
 
-fn engine(config: &Config, queues: Vec<DpdkPort>) -> Result<Engine<DpdkPort>> {
+/// The engine, its tables on huge pages where they can be had; these are given back with the second value.
+fn engine(
+    config: &Config,
+    queues: Vec<DpdkPort>,
+) -> Result<(Engine<DpdkPort>, Option<Reservation>)> {
     let table = &config.table;
-    let backing = match config.memory.hugepages {
-        Hugepages::Off => Backing::Ordinary,
-        Hugepages::Auto | Hugepages::Require => Backing::Huge,
+    let connections_v6 = table
+        .connections6
+        .unwrap_or(table.connections / 4)
+        .max(1024);
+    let bytes = Table::<V4>::bytes(table.connections) + Table::<V6>::bytes(connections_v6);
+    let reserved = match config.memory.hugepages {
+        Hugepages::Off => None,
+        Hugepages::Auto => hugepages::reserve(mebibytes(bytes))
+            .inspect_err(|shortage| {
+                tracing::warn!("the connection table: {shortage}; it is on 4 KiB pages")
+            })
+            .ok(),
+        Hugepages::Require => {
+            Some(hugepages::reserve(mebibytes(bytes)).context("the connection table")?)
+        }
     };
     let sizes = EngineConfig {
         connections_v4: table.connections,
-        connections_v6: table
-            .connections6
-            .unwrap_or(table.connections / 4)
-            .max(1024),
+        connections_v6,
         servers: table.servers as usize,
-        backing,
+        backing: if reserved.is_some() {
+            Backing::Huge
+        } else {
+            Backing::Ordinary
+        },
         keys: HashKeys::random(),
         rehearse_failure: config.debug.drop_service_traffic,
     };
     let engine = Engine::new(sizes, queues)?;
-    let ordinary = engine
-        .workers
-        .iter()
-        .any(|w| w.backing() == Backing::Ordinary);
-    if backing == Backing::Huge && ordinary {
-        tracing::warn!(
-            "the connection table is on ordinary pages, which costs look-ups of many connections time: \
-             raise vm.nr_hugepages or make [table] smaller"
-        );
-    }
-    Ok(engine)
+    let (pages, _counted) = reserved.unzip();
+    Ok((engine, pages))
+}
+
+fn mebibytes(bytes: usize) -> u32 {
+    u32::try_from(bytes >> 20).unwrap_or(u32::MAX)
 }
 
 /// What the threads are given.

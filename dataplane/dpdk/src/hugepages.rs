@@ -19,7 +19,7 @@ const SMALL_MIB: u64 = 2;
 
 /// Why there are not enough hugepages.
 #[derive(Debug, Error)]
-pub(crate) enum Shortage {
+pub enum Shortage {
     /// The kernel has no 2 MiB pages, or hides them.
     #[error("no hugepages in this kernel ({0})")]
     Absent(io::Error),
@@ -28,27 +28,39 @@ pub(crate) enum Shortage {
         "{free} MiB of {wanted} MiB of hugepages are free, and adding to them failed ({error})"
     )]
     NotAllowed {
+        /// MiB that were asked for.
         wanted: u64,
+        /// MiB that are free.
         free: u64,
+        /// Why there are no more.
         error: io::Error,
     },
     /// Too few, and the kernel has no more memory in whole pages.
     #[error("{free} MiB of {wanted} MiB of hugepages are free, and the kernel finds no more")]
-    TooFew { wanted: u64, free: u64 },
+    TooFew {
+        /// MiB that were asked for.
+        wanted: u64,
+        /// MiB that are free.
+        free: u64,
+    },
 }
 
 /// Pages that this process added; taken away on drop.
 #[derive(Debug)]
-pub(crate) struct Reservation {
+pub struct Reservation {
     directory: PathBuf,
     added: u64,
 }
 
-/// Held until DPDK has taken its pages.
-pub(crate) struct Lock(File);
+/// Other pvs processes do not count pages while this is held: until the reserved ones are taken.
+#[derive(Debug)]
+pub struct Lock(File);
 
-/// Sees to it that `mib` MiB of hugepages are free.
-pub(crate) fn reserve(mib: u32) -> Result<(Reservation, Lock), Shortage> {
+/// Sees to it that `mib` MiB of hugepages are free, adding 2 MiB pages where that is allowed.
+///
+/// # Errors
+/// [`Shortage`], and nothing has changed.
+pub fn reserve(mib: u32) -> Result<(Reservation, Lock), Shortage> {
     reserve_in(Path::new(SYSFS), u64::from(mib))
 }
 

@@ -19,7 +19,7 @@ mod devargs;
 mod device;
 mod eal;
 mod ethdev;
-mod hugepages;
+pub mod hugepages;
 mod log;
 mod mbuf;
 mod mempool;

@@ -52,7 +52,8 @@ fn model(
     publish: fn(Publisher<Watched>, &Arc<AtomicUsize>),
 ) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    // LOOM_MAX_PREEMPTIONS can raise the bound.
+    builder.preemption_bound = builder.preemption_bound.max(Some(preemptions));
     builder.check(move || {
         let drops = Arc::new(AtomicUsize::new(0));
         let (publisher, halves) = channel(Watched::new(1, &drops), readers.len());

@@ -127,18 +127,27 @@ const fn signature(hash: u64) -> u16 {
     if s == 0 { 1 } else { s }
 }
 
+/// Buckets for as many connections, each with two tuples: a power of two.
+fn buckets(connections: u32) -> usize {
+    let slots = u64::from(connections) * 2 * 100 / FULL_PERCENT;
+    usize::try_from(slots)
+        .unwrap_or(usize::MAX)
+        .div_ceil(WAYS)
+        .next_power_of_two()
+        .max(2)
+}
+
 impl Index {
     pub(super) fn new(connections: u32, backing: Backing) -> Result<Self, SlabError> {
-        let slots = u64::from(connections) * 2 * 100 / FULL_PERCENT;
-        let buckets = usize::try_from(slots)
-            .unwrap_or(usize::MAX)
-            .div_ceil(WAYS)
-            .next_power_of_two()
-            .max(2);
+        let buckets = buckets(connections);
         Ok(Self {
             buckets: Slab::new(buckets, backing)?,
             mask: buckets - 1,
         })
+    }
+
+    pub(super) fn bytes(connections: u32) -> usize {
+        Slab::<Bucket>::bytes(buckets(connections))
     }
 
     pub(super) fn backing(&self) -> Backing {

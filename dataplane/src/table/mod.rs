@@ -80,6 +80,12 @@ impl<F: Family> Table<F> {
         })
     }
 
+    /// Bytes of memory that a table for `connections` connections maps, in whole huge pages.
+    #[must_use]
+    pub fn bytes(connections: u32) -> usize {
+        Slab::<Entry<F>>::bytes(connections as usize).saturating_add(Index::bytes(connections))
+    }
+
     /// Connections in the table.
     #[must_use]
     pub fn len(&self) -> u32 {
