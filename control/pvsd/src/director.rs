@@ -45,8 +45,7 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
         group: control.group.clone(),
     };
     let server = Server::bind(&socket)?;
-    let mut store = Store::with_room(CAPABILITIES, config.table.servers as usize);
-    rules::load(&mut store, config)?;
+    let store = Store::with_room(CAPABILITIES, config.table.servers as usize);
     let cores = worker::cores(&config.workers.cores, config.workers.count)?;
     let mut ports = ports::open(config, &worker::other_cores(&cores))?;
     let (engine, table_pages) = engine(config, std::mem::take(&mut ports.queues))?;
@@ -132,7 +131,7 @@ fn serve(
 ) -> Result<()> {
     let Parts {
         server,
-        store,
+        mut store,
         ports,
         mut engine,
         cores,
@@ -142,6 +141,9 @@ fn serve(
     let mut exchange = Exchange::new(exchange_ports(ports, &handles)?, engine.punt);
     let table_size = u64::from(config.table.connections);
     let mut plane = Dataplane::new(handles, engine.snapshots, tell_servers, table_size);
+    if let Some(file) = &config.rules.file {
+        rules::load(file, &mut store, &plane)?;
+    }
     let first = ports.open.first().context("no port is open")?;
     let same = ports
         .open
