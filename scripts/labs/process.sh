@@ -16,14 +16,19 @@ lives() { [[ $(start_time "$1") == "$2" ]]; }
 
 gone() { ! lives "$@"; }
 
-# spawn NAME HOST LOG COMMAND...: in the background on a host, output to the log.
+# spawn NAME HOST LOG COMMAND...: in the background on a host, output to the log. The process
+# records itself before it becomes the command, so that no crash leaves one without a record.
 spawn() {
     local name=$1 host=$2 log=$3 pid
     shift 3
-    setsid ip netns exec "$(ns "$host")" "$@" >"$log" 2>&1 </dev/null 9>&- &
+    (
+        pid=$BASHPID
+        printf '%s %s %s\n' "$name" "$pid" "$(start_time "$pid")" >>"$run/processes"
+        exec setsid ip netns exec "$(ns "$host")" "$@"
+    ) >"$log" 2>&1 </dev/null 9>&- &
     pid=$!
     disown "$pid"
-    printf '%s %s %s\n' "$name" "$pid" "$(start_time "$pid")" >>"$run/processes"
+    eventually 5 grep -q "^$name $pid " "$run/processes"
 }
 
 # The recorded pid of a process that still lives.

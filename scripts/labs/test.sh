@@ -23,18 +23,26 @@ checks_can_fail() {
     check "it passes again, with the addresses that outlived pvsd" alternates
 }
 
-# pvsd killed, the lab not taken down: the next `up` starts from nothing, `down` leaves nothing.
+# pvsd killed, then a command killed half-way up, three times: the next `up` starts from nothing,
+# and `down` leaves nothing.
 crash_leaves_nothing() {
-    local namespaces
+    local half seconds
     end_process pvsd KILL
+    for seconds in 0.1 0.3 0.6; do
+        lab_up >/dev/null 2>&1 9>&- &
+        half=$!
+        sleep "$seconds"
+        kill -s KILL "$half" || true
+        wait "$half" || true
+        # What it was in the middle of ends by itself.
+        sleep 0.3
+    done
     lab_up
     director_rules
     alternates
-    end_process pvsd KILL
     lab_down
     mkdir -p "$run"
-    namespaces=$(lab_namespaces)
-    same "namespaces left" '' "$namespaces"
+    same "namespaces left" '' "$(lab_namespaces)"
 }
 
 test_lab() {
