@@ -13,15 +13,16 @@
 
 mod common;
 
-use common::{IdlePlane, Recorder};
+use common::IdlePlane;
 use pvs_control::cli::{Asked, FileNames, Io, Link, LinkError, run};
 use pvs_control::command::Command;
 use pvs_control::frame::{Request, Response, VERSION, decode, encode};
 use pvs_control::reply::Outcome;
-use pvs_control::{Capabilities, Store};
+use pvs_control::{Capabilities, Locality, Store};
 use pvs_sched::SchedulerName;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,6 +72,23 @@ struct Step {
     rc: Option<i32>,
     #[serde(default)]
     volatile: bool,
+}
+
+/// The namespace of the recordings: loopback and a dummy device, no VIP local.
+struct Recorder;
+
+impl Locality for Recorder {
+    fn is_local(&self, address: IpAddr) -> bool {
+        address.is_loopback()
+    }
+
+    fn device_mtu(&self, name: &str) -> Option<u32> {
+        match name {
+            "lo" => Some(65_536),
+            "dummy0" => Some(1500),
+            _ => None,
+        }
+    }
 }
 
 /// A store behind frames, as behind the socket.

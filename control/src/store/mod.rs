@@ -10,6 +10,8 @@ mod daemons;
 mod estimate;
 mod servers;
 mod services;
+#[cfg(test)]
+mod tests;
 
 pub use capabilities::Capabilities;
 

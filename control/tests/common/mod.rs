@@ -1,8 +1,7 @@
-//! A plane without workers, and what the integration tests ask of the recordings.
+//! A plane without workers.
 
-use pvs_control::plane::{Connection, Cursor, Lag, Locality, Plane};
+use pvs_control::plane::{Connection, Cursor, Lag, Plane};
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Takes snapshots and counts nothing.
@@ -45,23 +44,5 @@ impl Plane for IdlePlane {
 
     fn table_size(&self) -> u64 {
         4096
-    }
-}
-
-/// The namespace of the recordings: loopback and a dummy device, no VIP local.
-#[derive(Debug)]
-pub struct Recorder;
-
-impl Locality for Recorder {
-    fn is_local(&self, address: IpAddr) -> bool {
-        address.is_loopback()
-    }
-
-    fn device_mtu(&self, name: &str) -> Option<u32> {
-        match name {
-            "lo" => Some(65_536),
-            "dummy0" => Some(1500),
-            _ => None,
-        }
     }
 }

@@ -1,0 +1,581 @@
+//! The store against a plane whose counters the tests set.
+
+use super::*;
+use crate::command::{DaemonRequest, DaemonRole, ServiceRequest};
+use crate::limits::TRASH_PERIODS;
+use crate::plane::{Connection, Cursor, Lag};
+use crate::reply::{Feature, Figures};
+use pvs_sched::config::{
+    AddressFamily, Method, Persistence, ServerConfig, ServerKey, ServiceFlags, Transport, Tunnel,
+    TunnelKind,
+};
+use pvs_sched::{Load, ServerIndex};
+use std::time::Duration;
+
+/// Counters and loads by cell.
+#[derive(Default)]
+struct Cells {
+    counters: HashMap<ServerIndex, Counters>,
+    loads: HashMap<ServerIndex, Load>,
+}
+
+impl Cells {
+    /// A cell has counted this many packets (and half as many connections) from the beginning.
+    fn count(&mut self, cell: u32, packets: u64) {
+        let counters = Counters {
+            connections: packets / 2,
+            in_packets: packets,
+            ..cells::ZERO
+        };
+        self.counters.insert(ServerIndex(cell), counters);
+    }
+
+    fn hold(&mut self, cell: u32, active: u32) {
+        self.loads.insert(
+            ServerIndex(cell),
+            Load {
+                active,
+                inactive: 0,
+            },
+        );
+    }
+}
+
+impl Plane for Cells {
+    fn publish(&mut self, _: Snapshot) {}
+
+    fn wait_seen(&mut self, _: u64, _: Duration) -> Result<(), Lag> {
+        Ok(())
+    }
+
+    fn counters(&self, server: ServerIndex) -> Counters {
+        self.counters.get(&server).copied().unwrap_or_default()
+    }
+
+    fn load(&self, server: ServerIndex) -> Load {
+        self.loads.get(&server).copied().unwrap_or_default()
+    }
+
+    fn connections(&mut self, _: Cursor, _: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag> {
+        Ok(None)
+    }
+
+    fn table_size(&self) -> u64 {
+        4096
+    }
+}
+
+const VIP: ServiceKey = service(100);
+
+const fn service(last: u8) -> ServiceKey {
+    let address = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, last));
+    ServiceKey::Address {
+        protocol: Transport::Tcp,
+        address,
+        port: 80,
+    }
+}
+
+fn request(key: ServiceKey) -> ServiceRequest {
+    let scheduler = "rr".to_owned();
+    ServiceRequest {
+        key,
+        scheduler,
+        flags: ServiceFlags::default(),
+        persistence: None,
+        engine: None,
+    }
+}
+
+fn server(last: u8) -> ServerConfig {
+    ServerConfig {
+        key: ServerKey {
+            address: [10, 0, 1, last].into(),
+            port: 80,
+        },
+        method: Method::Route,
+        weight: 1,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        tunnel: Tunnel::default(),
+    }
+}
+
+/// A store with its cells.
+struct Bench {
+    store: Store,
+    cells: Cells,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self {
+            store: Store::new(Capabilities::ALL),
+            cells: Cells::default(),
+        };
+        bench.done(&Command::AddService(request(VIP)));
+        bench
+    }
+
+    fn apply(&mut self, command: &Command) -> Result<Outcome, Refusal> {
+        self.store.apply(command, &self.cells)
+    }
+
+    fn done(&mut self, command: &Command) {
+        assert_eq!(self.apply(command), Ok(Outcome::Done), "{command:?}");
+    }
+
+    fn refused(&mut self, command: &Command, refusal: &Refusal) {
+        self.store.take_snapshot();
+        assert_eq!(self.apply(command), Err(refusal.clone()), "{command:?}");
+        assert!(
+            self.store.take_snapshot().is_none(),
+            "a refused command changes nothing"
+        );
+    }
+
+    fn add(&mut self, key: ServiceKey, last: u8) {
+        self.done(&Command::AddServer {
+            service: key,
+            server: server(last),
+        });
+    }
+
+    fn delete(&mut self, key: ServiceKey, last: u8) {
+        self.done(&Command::DeleteServer {
+            service: key,
+            server: server(last).key,
+        });
+    }
+
+    fn cell(&self, key: &ServiceKey, last: u8) -> u32 {
+        self.store
+            .service(key)
+            .unwrap()
+            .server(server(last).key)
+            .unwrap()
+            .index
+            .0
+    }
+
+    fn view(&mut self, key: ServiceKey) -> ServiceView {
+        match self.apply(&Command::ListService(key)) {
+            Ok(Outcome::Services { mut services, .. }) => services.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Packets of the service and of its servers, in list order.
+    fn packets(&mut self, key: ServiceKey) -> (u64, Vec<u64>) {
+        let view = self.view(key);
+        (
+            view.stats.in_packets,
+            view.servers.iter().map(|s| s.stats.in_packets).collect(),
+        )
+    }
+
+    /// The workers have seen everything, and a second estimator period has passed.
+    fn settle(&mut self, periods: u32) {
+        self.store.take_snapshot();
+        self.store.note_seen(self.store.snapshot().version);
+        for _ in 0..periods {
+            self.store.tick(&self.cells);
+        }
+    }
+}
+
+#[test]
+fn servers_are_listed_last_added_first_and_edited_in_place() {
+    let mut bench = Bench::new();
+    for last in [5, 1, 9] {
+        bench.add(VIP, last);
+    }
+    let edited = ServerConfig {
+        weight: 7,
+        ..server(1)
+    };
+    bench.done(&Command::EditServer {
+        service: VIP,
+        server: edited,
+    });
+    let list: Vec<_> = bench
+        .view(VIP)
+        .servers
+        .iter()
+        .map(|s| (s.config.key, s.config.weight))
+        .collect();
+    assert_eq!(
+        list,
+        [(server(9).key, 1), (server(1).key, 7), (server(5).key, 1)]
+    );
+}
+
+#[test]
+fn every_edit_makes_a_snapshot_and_a_listing_none() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.store.take_snapshot().unwrap().version, 1);
+    bench.view(VIP);
+    bench.done(&Command::Zero(None));
+    assert!(bench.store.take_snapshot().is_none());
+    bench.add(VIP, 1);
+    bench.add(VIP, 2);
+    let snapshot = bench.store.take_snapshot().unwrap();
+    assert_eq!(
+        (
+            snapshot.version,
+            snapshot.find(&VIP).unwrap().servers().len()
+        ),
+        (2, 2)
+    );
+    bench.done(&Command::SetTimeouts {
+        tcp_secs: 10,
+        tcp_fin_secs: 0,
+        udp_secs: 30,
+    });
+    assert_eq!(
+        bench.store.take_snapshot().unwrap().timeouts.get(),
+        (10, 120, 30)
+    );
+}
+
+#[test]
+fn refusals_in_the_kernel_s_order() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    let unknown = ServiceRequest {
+        scheduler: "nosuch".into(),
+        ..request(VIP)
+    };
+    bench.refused(
+        &Command::AddService(unknown.clone()),
+        &Refusal::ServiceExists,
+    );
+    bench.refused(
+        &Command::EditService(unknown.clone()),
+        &Refusal::SchedulerUnknown,
+    );
+    let elsewhere = ServiceRequest {
+        key: service(7),
+        ..unknown
+    };
+    bench.refused(
+        &Command::EditService(elsewhere.clone()),
+        &Refusal::ServiceUnknown,
+    );
+    bench.refused(&Command::AddService(elsewhere), &Refusal::SchedulerUnknown);
+    bench.refused(
+        &Command::DeleteService(service(7)),
+        &Refusal::ServiceUnknown,
+    );
+    bench.refused(&Command::Zero(Some(service(7))), &Refusal::ServiceUnknown);
+    bench.refused(&Command::ListService(service(7)), &Refusal::ServiceUnknown);
+
+    let mut add = |config: ServerConfig, refusal| {
+        bench.refused(
+            &Command::AddServer {
+                service: VIP,
+                server: config,
+            },
+            &refusal,
+        );
+    };
+    add(
+        ServerConfig {
+            lower_threshold: 1,
+            ..server(1)
+        },
+        Refusal::OutOfRange,
+    );
+    add(
+        ServerConfig {
+            weight: 1 << 31,
+            ..server(1)
+        },
+        Refusal::OutOfRange,
+    );
+    add(server(1), Refusal::ServerExists);
+    for address in ["224.0.0.5", "255.255.255.255", "0.1.2.3"] {
+        let key = ServerKey {
+            address: address.parse().unwrap(),
+            port: 80,
+        };
+        add(ServerConfig { key, ..server(2) }, Refusal::Invalid);
+    }
+    let gue = Tunnel {
+        kind: TunnelKind::Gue,
+        ..Tunnel::default()
+    };
+    add(
+        ServerConfig {
+            tunnel: gue,
+            method: Method::Tunnel,
+            ..server(2)
+        },
+        Refusal::Invalid,
+    );
+    let v6 = ServerKey {
+        address: "fd00::1".parse().unwrap(),
+        port: 80,
+    };
+    add(
+        ServerConfig {
+            key: v6,
+            ..server(2)
+        },
+        Refusal::Invalid,
+    );
+    let edit = |last| Command::EditServer {
+        service: VIP,
+        server: server(last),
+    };
+    bench.refused(&edit(2), &Refusal::ServerUnknown);
+    let delete = Command::DeleteServer {
+        service: service(7),
+        server: server(1).key,
+    };
+    bench.refused(&delete, &Refusal::ServiceUndefined);
+}
+
+#[test]
+fn what_the_dataplane_cannot_do_is_refused_in_a_sentence() {
+    let mut bench = Bench {
+        store: Store::new(Capabilities::BASIC),
+        cells: Cells::default(),
+    };
+    let mark = ServiceKey::Mark {
+        mark: 1,
+        family: AddressFamily::Ipv4,
+    };
+    bench.refused(
+        &Command::AddService(request(mark)),
+        &Refusal::Unsupported(Feature::Marks),
+    );
+    let persistence = Some(Persistence {
+        timeout_secs: 60,
+        netmask: u32::MAX,
+    });
+    let kept = ServiceRequest {
+        persistence,
+        ..request(VIP)
+    };
+    bench.refused(
+        &Command::AddService(kept),
+        &Refusal::Unsupported(Feature::Persistence),
+    );
+    bench.done(&Command::AddService(request(VIP)));
+    let tunnelled = ServerConfig {
+        method: Method::Tunnel,
+        ..server(1)
+    };
+    let add = Command::AddServer {
+        service: VIP,
+        server: tunnelled,
+    };
+    bench.refused(&add, &Refusal::Unsupported(Feature::Tunnel));
+    assert_eq!(
+        Refusal::Unsupported(Feature::Tunnel).to_string(),
+        "pvsd does not support tunnelling yet"
+    );
+}
+
+#[test]
+fn zero_is_an_offset_and_keeps_other_services() {
+    let mut bench = Bench::new();
+    bench.done(&Command::AddService(request(service(7))));
+    bench.add(VIP, 1);
+    bench.add(service(7), 1);
+    bench.cells.count(0, 10);
+    bench.cells.count(1, 6);
+    bench.done(&Command::Zero(Some(VIP)));
+    bench.cells.count(0, 13);
+    assert_eq!(bench.packets(VIP), (3, vec![3]));
+    assert_eq!(bench.packets(service(7)), (6, vec![6]));
+    bench.done(&Command::Zero(None));
+    assert_eq!(bench.packets(service(7)), (0, vec![0]));
+}
+
+#[test]
+fn a_service_keeps_what_removed_servers_had_counted() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    bench.add(VIP, 2);
+    bench.cells.count(0, 10);
+    bench.cells.count(1, 5);
+    bench.delete(VIP, 1);
+    assert_eq!(bench.packets(VIP), (15, vec![5]));
+    // What a removed server still counts is not the service's.
+    bench.cells.count(0, 12);
+    assert_eq!(bench.packets(VIP), (15, vec![5]));
+    bench.add(VIP, 1);
+    bench.cells.count(0, 13);
+    assert_eq!(bench.packets(VIP), (16, vec![13, 5]));
+}
+
+#[test]
+fn a_server_that_comes_back_takes_its_cell_back() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    bench.cells.hold(0, 3);
+    bench.cells.count(0, 10);
+    bench.delete(VIP, 1);
+    bench.add(VIP, 2);
+    assert_eq!(
+        bench.cell(&VIP, 2),
+        1,
+        "a cell with connections is not given away"
+    );
+    bench.add(VIP, 1);
+    assert_eq!(bench.cell(&VIP, 1), 0);
+    assert_eq!(bench.view(VIP).servers[0].active, 3);
+    // The service itself deleted and added again: connections stay, statistics begin anew.
+    bench.done(&Command::DeleteService(VIP));
+    bench.done(&Command::AddService(request(VIP)));
+    bench.add(VIP, 1);
+    assert_eq!(bench.cell(&VIP, 1), 0);
+    assert_eq!(bench.packets(VIP), (0, vec![0]));
+}
+
+#[test]
+fn a_cell_is_free_once_its_server_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    bench.cells.count(0, 10);
+    bench.cells.hold(0, 1);
+    bench.delete(VIP, 1);
+    bench.settle(2 * TRASH_PERIODS);
+    bench.add(VIP, 2);
+    assert_eq!(bench.cell(&VIP, 2), 1, "connections keep it");
+    bench.cells.hold(0, 0);
+    bench.settle(TRASH_PERIODS - 1);
+    bench.add(VIP, 3);
+    assert_eq!(bench.cell(&VIP, 3), 2, "it is remembered for 120 seconds");
+    bench.settle(1);
+    bench.add(VIP, 4);
+    assert_eq!(bench.cell(&VIP, 4), 0);
+    assert_eq!(
+        bench.packets(VIP).1,
+        [0, 0, 0],
+        "another server does not inherit statistics"
+    );
+}
+
+#[test]
+fn without_room_the_cell_of_an_idle_server_goes_first() {
+    let mut bench = Bench::new();
+    bench.store.cells = CellBook::new(2);
+    bench.add(VIP, 1);
+    bench.add(VIP, 2);
+    let third = Command::AddServer {
+        service: VIP,
+        server: server(3),
+    };
+    bench.refused(&third, &Refusal::Full);
+    bench.delete(VIP, 1);
+    assert_eq!(
+        bench.apply(&third),
+        Err(Refusal::Full),
+        "a worker may still use it"
+    );
+    bench.settle(0);
+    bench.cells.hold(0, 1);
+    assert_eq!(
+        bench.apply(&third),
+        Err(Refusal::Full),
+        "a connection uses it"
+    );
+    bench.cells.hold(0, 0);
+    bench.done(&third);
+    assert_eq!(bench.cell(&VIP, 3), 0);
+}
+
+#[test]
+fn locality_holds_for_services_that_are_there_and_that_come() {
+    let mut bench = Bench::new();
+    bench.settle(0);
+    bench.store.set_locality(Arc::new(|address: IpAddr| {
+        address == IpAddr::from([10, 0, 0, 100])
+    }));
+    assert!(
+        bench
+            .store
+            .take_snapshot()
+            .unwrap()
+            .find(&VIP)
+            .unwrap()
+            .local
+    );
+    bench.store.set_locality(Arc::new(|_: IpAddr| true));
+    assert!(
+        bench.store.take_snapshot().is_none(),
+        "nothing that a worker would see has changed"
+    );
+    bench.done(&Command::AddService(request(service(7))));
+    assert!(
+        bench
+            .store
+            .take_snapshot()
+            .unwrap()
+            .find(&service(7))
+            .unwrap()
+            .local
+    );
+}
+
+#[test]
+fn rates_follow_the_counters() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    bench.cells.count(0, 1000);
+    bench.settle(1);
+    let view = bench.view(VIP);
+    let expected = Figures {
+        connections: 62,
+        in_packets: 125,
+        ..Figures::default()
+    };
+    assert_eq!((view.rates, view.servers[0].rates), (expected, expected));
+    bench.done(&Command::Zero(None));
+    assert_eq!(bench.view(VIP).rates, Figures::default());
+}
+
+#[test]
+fn daemons_start_once_and_on_a_device() {
+    let mut bench = Bench::new();
+    let start = |role, interface: &str| {
+        Command::StartDaemon(DaemonRequest {
+            role,
+            interface: interface.to_owned(),
+            sync_id: 3,
+            max_len: None,
+            group: None,
+            port: None,
+            ttl: None,
+        })
+    };
+    struct Devices;
+    impl Locality for Devices {
+        fn is_local(&self, _: IpAddr) -> bool {
+            false
+        }
+        fn device_mtu(&self, name: &str) -> Option<u32> {
+            (name == "eth1").then_some(9000)
+        }
+    }
+    bench.refused(&start(DaemonRole::Master, "eth1"), &Refusal::DeviceUnknown);
+    bench.store.set_locality(Arc::new(Devices));
+    bench.done(&start(DaemonRole::Master, "eth1"));
+    bench.refused(&start(DaemonRole::Master, "eth1"), &Refusal::DaemonRuns);
+    bench.done(&start(DaemonRole::Backup, "eth1"));
+    let Ok(Outcome::Daemons(daemons)) = bench.apply(&Command::ListDaemons) else {
+        panic!()
+    };
+    assert_eq!(
+        daemons.iter().map(|d| d.max_len).collect::<Vec<_>>(),
+        [1472, 8972]
+    );
+    bench.done(&Command::StopDaemon(DaemonRole::Master));
+    bench.refused(
+        &Command::StopDaemon(DaemonRole::Master),
+        &Refusal::DaemonUnknown,
+    );
+}
