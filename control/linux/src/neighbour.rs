@@ -46,6 +46,8 @@ enum Action {
     Manage(NextHop),
     /// It is an ordinary neighbour again.
     Release(NextHop),
+    /// Nobody answers there: stop asking.
+    Forget(NextHop),
 }
 
 /// A neighbour that is wanted.
@@ -110,7 +112,10 @@ impl Plan {
                 return wanted.serves;
             }
             if !wanted.is_kept(state, now) {
-                actions.push(Action::Release(*hop));
+                actions.push(match state {
+                    NeighbourView::Resolved => Action::Release(*hop),
+                    _ => Action::Forget(*hop),
+                });
                 return false;
             }
             let pause = match state {
@@ -217,8 +222,9 @@ impl NeighbourKeeper {
     /// What the kernel refuses (an interface just went, the table is full) comes again at the next refresh.
     fn carry_out(&mut self, action: Action) {
         let done = match action {
-            Action::Manage(hop) => self.send(hop, true),
-            Action::Release(hop) => self.send(hop, false),
+            Action::Manage(hop) => self.enter(hop, true),
+            Action::Release(hop) => self.enter(hop, false),
+            Action::Forget(hop) => self.delete(hop),
         };
         match done {
             Ok(()) => tracing::debug!(?action, "neighbour"),
@@ -226,26 +232,37 @@ impl NeighbourKeeper {
         }
     }
 
-    fn send(&mut self, hop: NextHop, managed: bool) -> io::Result<()> {
-        let mut message = NeighbourMessage::default();
-        message.header.ifindex = hop.ifindex;
-        message.header.family = if hop.address.is_ipv4() {
-            AddressFamily::Inet
-        } else {
-            AddressFamily::Inet6
-        };
+    fn enter(&mut self, hop: NextHop, managed: bool) -> io::Result<()> {
+        let mut message = about(hop);
         // Without NTF_EXT_MANAGED the same request takes the mark away and leaves the state.
         message.header.flags = NeighbourFlags::Use;
-        message
-            .attributes
-            .push(NeighbourAttribute::Destination(hop.address.into()));
         if managed {
-            message
-                .attributes
-                .push(NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed));
+            let managed = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
+            message.attributes.push(managed);
         }
         let flags = if managed { NLM_F_CREATE } else { 0 };
         self.requests
             .change(RouteNetlinkMessage::NewNeighbour(message), flags)
     }
+
+    fn delete(&mut self, hop: NextHop) -> io::Result<()> {
+        self.requests
+            .change(RouteNetlinkMessage::DelNeighbour(about(hop)), 0)
+    }
 }
+
+fn about(hop: NextHop) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.ifindex = hop.ifindex;
+    message.header.family = if hop.address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let destination = NeighbourAttribute::Destination(hop.address.into());
+    message.attributes.push(destination);
+    message
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use std::io::{ErrorKind, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs `nft -f -` with this ruleset, which is taken whole or not at all.
@@ -25,7 +26,10 @@ fn run(ifname: &str, arguments: &[&str], input: &str) -> Result<Result<String, S
         ifname: ifname.to_owned(),
         text,
     };
-    let mut child = Command::new("nft")
+    // A daemon's PATH may be without the directories of the administrator's commands.
+    let known = ["/usr/sbin/nft", "/sbin/nft"];
+    let found = known.into_iter().find(|path| Path::new(path).exists());
+    let mut child = Command::new(found.unwrap_or("nft"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

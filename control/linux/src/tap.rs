@@ -15,6 +15,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a process that was just killed may take to let go of its tap: the kernel gives its memory
+/// back first, and closes its files then.
+const LET_GO: Duration = Duration::from_millis(500);
 
 /// What a mirror tap shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,11 +131,17 @@ impl MirrorTap {
     /// It is in use, or no tap.
     pub fn remove(namespace: &Namespace, name: &str) -> Result<bool, Error> {
         check_name(name)?;
-        if find(&mut Requests::open(namespace)?, name)?.is_none() {
+        let mut netlink = Requests::open(namespace)?;
+        let Some(link) = find(&mut netlink, name)? else {
             return Ok(false);
-        }
-        let fd = attach(namespace, name)?;
-        tun::set_persist(&fd, false).map_err(cannot(name, "remove it"))?;
+        };
+        // Who is attached knows that it is a tap and that nobody else uses it.
+        let _fd = attach(namespace, name)?;
+        let mut doomed = LinkMessage::default();
+        doomed.header.index = link.header.index;
+        netlink
+            .change(RouteNetlinkMessage::DelLink(doomed), 0)
+            .map_err(cannot(name, "remove it"))?;
         Ok(true)
     }
 }
@@ -168,17 +180,26 @@ fn attach(namespace: &Namespace, name: &str) -> Result<OwnedFd, Error> {
     let tun = tun.map_err(|error| Error::NoTun {
         source: error.into(),
     })?;
-    match tun::attach(tun.as_fd(), name) {
-        Ok(()) => Ok(tun),
-        Err(error) => Err(match Errno::from_io_error(&error) {
-            Some(Errno::BUSY) => Error::TapInUse {
-                name: name.to_owned(),
-            },
-            Some(Errno::INVAL) => Error::NotATap {
-                name: name.to_owned(),
-            },
-            _ => cannot(name, "attach to it")(error),
-        }),
+    let until = Instant::now() + LET_GO;
+    loop {
+        let error = match tun::attach(tun.as_fd(), name) {
+            Ok(()) => return Ok(tun),
+            Err(error) => error,
+        };
+        match Errno::from_io_error(&error) {
+            Some(Errno::BUSY) if Instant::now() < until => thread::sleep(LET_GO / 10),
+            Some(Errno::BUSY) => {
+                return Err(Error::TapInUse {
+                    name: name.to_owned(),
+                });
+            }
+            Some(Errno::INVAL) => {
+                return Err(Error::NotATap {
+                    name: name.to_owned(),
+                });
+            }
+            _ => return Err(cannot(name, "attach to it")(error)),
+        }
     }
 }
 

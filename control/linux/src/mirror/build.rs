@@ -1,6 +1,6 @@
 //! The forwarding information made of a mirror.
 
-use super::link::Kind;
+use super::link::{Kind, Link};
 use super::route::{Entry, Routes, Table, Way, best, chosen};
 use super::{InterfaceState, Mirror, Update};
 use crate::local::LocalAddresses;
@@ -105,7 +105,7 @@ fn aliases(
     mirror: &Mirror,
     numbers: &BTreeMap<u32, InterfaceIndex>,
 ) -> BTreeMap<u32, InterfaceIndex> {
-    let alias = |(index, link): (&u32, &super::Link)| {
+    let alias = |(index, link): (&u32, &Link)| {
         let Kind::Macvlan(on) = link.kind else {
             return None;
         };

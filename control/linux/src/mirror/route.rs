@@ -4,11 +4,11 @@
 //! tells of most changes but not of all, and what a replacement replaced must be guessed; where a
 //! message leaves any doubt the table says so, and the watcher lists the family anew.
 
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop,
 };
 use netlink_packet_route::route::{RouteNextHopFlags, RouteType};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use pvs_proto::{Addr4, Addr6, Address};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -60,6 +60,19 @@ pub(crate) struct Entry {
     pub(crate) table: Table,
     pub(crate) metric: u32,
     pub(crate) way: Way,
+}
+
+/// A route in the form that the mirror keeps, out of a listing.
+pub(crate) struct ListedRoute(pub(super) Prefix, pub(super) Entry);
+
+impl ListedRoute {
+    /// `None` for a message that is no mirrored route.
+    pub(crate) fn read(message: &RouteNetlinkMessage) -> Option<Self> {
+        let RouteNetlinkMessage::NewRoute(message) = message else {
+            return None;
+        };
+        read(message).map(|(prefix, entry)| Self(prefix, entry))
+    }
 }
 
 /// Turns a message into a route; `None` for what is not mirrored: other tables, cached exceptions,

@@ -1,0 +1,294 @@
+//! The mirror's state, and how messages change it.
+
+use super::link::{Kind, Link};
+use super::neighbour::{self, Known};
+use super::route::{self, Effect, ListedRoute, Routes, Way};
+use super::{Doubts, NeighbourView, NextHop, TapBinding, Update, build};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use pvs_dataplane::fib::{InterfaceIndex, Neighbour};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// The mirror.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    pub(super) taps: Vec<TapBinding>,
+    pub(super) links: BTreeMap<u32, Link>,
+    /// By interface, in the kernel's order.
+    pub(super) addresses: BTreeMap<u32, Vec<(IpAddr, u8)>>,
+    pub(super) v4: Routes,
+    pub(super) v6: Routes,
+    pub(super) neighbours: BTreeMap<(u32, IpAddr), Known>,
+    /// Rules beyond the three that the kernel starts with: family, priority, table.
+    pub(super) rules: BTreeSet<(IpFamily, u32, u32)>,
+    /// Linux's indices of the last Fib's interfaces.
+    numbered: Vec<u32>,
+    pub(super) version: u32,
+    changed: bool,
+    doubts: Doubts,
+    /// A whole listing was taken, so a tap that is not among the links does not exist.
+    listed: bool,
+    /// Taps that are known to be gone, by index.
+    told_gone: BTreeSet<u32>,
+}
+
+/// 4 or 6.
+type IpFamily = u8;
+
+impl Mirror {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(taps: Vec<TapBinding>) -> Self {
+        Self {
+            taps,
+            changed: true,
+            doubts: Doubts::ALL,
+            ..Self::default()
+        }
+    }
+
+    /// Other taps, as after one was made again; the count of versions goes on.
+    pub fn bind(&mut self, taps: Vec<TapBinding>) {
+        self.taps = taps;
+        self.told_gone.clear();
+        self.changed = true;
+    }
+
+    /// One event; `replace` if its header had NLM_F_REPLACE.
+    pub fn apply(&mut self, message: &RouteNetlinkMessage, replace: bool) {
+        use RouteNetlinkMessage as M;
+        match message {
+            // A bridge tells in the same words, with its own family, who joins and leaves it.
+            M::NewLink(m) | M::DelLink(m) if m.header.interface_family != AddressFamily::Unspec => {
+            }
+            M::NewLink(m) => self.set_link(m.header.index, Link::read(m)),
+            M::DelLink(m) => self.remove_link(m.header.index),
+            M::NewAddress(m) => self.set_address(m, true),
+            M::DelAddress(m) => self.set_address(m, false),
+            M::NewRoute(m) => self.set_route(m, true, replace),
+            M::DelRoute(m) => self.set_route(m, false, false),
+            M::NewNeighbour(m) => {
+                if let Some((key, known)) = neighbour::read(m) {
+                    self.changed |= self.neighbours.insert(key, known) != Some(known);
+                }
+            }
+            M::DelNeighbour(m) => {
+                if let Some((key, _)) = neighbour::read(m) {
+                    self.changed |= self.neighbours.remove(&key).is_some();
+                }
+            }
+            M::NewRule(m) => {
+                if let Some(rule) = foreign_rule(m) {
+                    self.changed |= self.rules.insert(rule);
+                }
+            }
+            M::DelRule(m) => {
+                if let Some(rule) = foreign_rule(m) {
+                    self.changed |= self.rules.remove(&rule);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    fn set_link(&mut self, index: u32, link: Link) {
+        let before = self.links.insert(index, link.clone());
+        self.changed |= before.as_ref() != Some(&link);
+        if before.is_some_and(|before| link.routes_may_differ(&before)) {
+            self.doubts = Doubts::ALL;
+        }
+    }
+
+    fn remove_link(&mut self, index: u32) {
+        self.changed |= self.links.remove(&index).is_some();
+        self.addresses.remove(&index);
+        self.neighbours.retain(|(on, _), _| *on != index);
+        self.doubts = Doubts::ALL;
+    }
+
+    fn set_address(&mut self, message: &AddressMessage, present: bool) {
+        let Some(address) = own_address(message) else {
+            return;
+        };
+        let list = self.addresses.entry(message.header.index).or_default();
+        let known = list.iter().position(|a| *a == address);
+        match (known, present) {
+            (None, true) => list.push(address),
+            (Some(at), false) => {
+                list.remove(at);
+                // Older kernels remove routes with this preferred source without a word.
+                self.doubts.v4 |= address.0.is_ipv4();
+            }
+            _ => return,
+        }
+        self.changed = true;
+    }
+
+    fn set_route(&mut self, message: &RouteMessage, present: bool, replace: bool) {
+        let Some((prefix, entry)) = route::read(message) else {
+            return;
+        };
+        let v4 = prefix.address.is_ipv4();
+        let routes = if v4 { &mut self.v4 } else { &mut self.v6 };
+        let effect = if present {
+            routes.add(prefix, entry, replace)
+        } else {
+            routes.remove(prefix, &entry)
+        };
+        match effect {
+            Effect::None => (),
+            Effect::Changed => self.changed = true,
+            Effect::Doubt if v4 => self.doubts.v4 = true,
+            Effect::Doubt => self.doubts.v6 = true,
+        }
+    }
+
+    /// Something happened that may have changed routes without a word.
+    pub fn doubt(&mut self, doubts: Doubts) {
+        self.doubts.v4 |= doubts.v4;
+        self.doubts.v6 |= doubts.v6;
+    }
+
+    /// Which families must be listed anew; asking settles it.
+    pub fn doubts(&mut self) -> Doubts {
+        std::mem::take(&mut self.doubts)
+    }
+
+    /// The name of a tap that was deleted, told once.
+    pub fn gone(&mut self) -> Option<String> {
+        let missing = |tap: &&TapBinding| !self.links.contains_key(&tap.ifindex);
+        let mut taps = self.taps.iter().filter(|_| self.listed).filter(missing);
+        let tap = taps.find(|tap| !self.told_gone.contains(&tap.ifindex))?;
+        self.told_gone.insert(tap.ifindex);
+        Some(tap.ifname.clone())
+    }
+
+    /// Everything but routes anew, from a listing.
+    pub fn list(&mut self, messages: &[RouteNetlinkMessage]) {
+        let old_links = std::mem::take(&mut self.links);
+        let old = (
+            std::mem::take(&mut self.addresses),
+            std::mem::take(&mut self.neighbours),
+            std::mem::take(&mut self.rules),
+        );
+        let changed = self.changed;
+        messages
+            .iter()
+            .for_each(|message| self.apply(message, false));
+        self.changed = changed
+            || self.links != old_links
+            || (&self.addresses, &self.neighbours, &self.rules) != (&old.0, &old.1, &old.2);
+        self.listed = true;
+    }
+
+    /// The routes of one family anew, from a listing.
+    pub(crate) fn list_routes(&mut self, v4: bool, routes: Vec<ListedRoute>) {
+        let listed = Routes::listed(
+            routes
+                .into_iter()
+                .map(|ListedRoute(prefix, entry)| (prefix, entry)),
+        );
+        let routes = if v4 { &mut self.v4 } else { &mut self.v6 };
+        self.changed |= *routes != listed;
+        *routes = listed;
+    }
+
+    /// What has changed since the last call; `None` if nothing has.
+    pub fn update(&mut self) -> Option<Update> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        // 0 is what an entry without a next hop holds.
+        self.version = self.version.checked_add(1).unwrap_or(1);
+        let update = build::update(self, self.version);
+        self.numbered = update
+            .interfaces
+            .iter()
+            .map(|found| found.ifindex)
+            .collect();
+        Some(update)
+    }
+
+    /// How Linux would reach an address by an interface of pvs; `None` if it is local, unreachable, or
+    /// reached in another way.
+    #[must_use]
+    pub fn next_hop(&self, to: IpAddr) -> Option<NextHop> {
+        let routes = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        let Way::Out(exits) = routes.way(to)? else {
+            return None;
+        };
+        let exit = route::chosen(exits)?;
+        self.is_ours(exit.ifindex).then(|| NextHop {
+            ifindex: exit.ifindex,
+            address: exit.gateway.unwrap_or(to),
+        })
+    }
+
+    /// What the kernel knows of a neighbour.
+    #[must_use]
+    pub fn neighbour(&self, hop: NextHop) -> NeighbourView {
+        match self.neighbours.get(&(hop.ifindex, hop.address)) {
+            None => NeighbourView::Absent,
+            Some(known) if known.fixed => NeighbourView::Fixed,
+            Some(known) => match known.state {
+                None => NeighbourView::Asked,
+                Some(Neighbour::Failed) => NeighbourView::Failed,
+                Some(Neighbour::Resolved(_)) => NeighbourView::Resolved,
+            },
+        }
+    }
+
+    /// Linux's index of an interface of the last Fib.
+    #[must_use]
+    pub fn ifindex(&self, interface: InterfaceIndex) -> Option<u32> {
+        self.numbered.get(usize::from(interface.0)).copied()
+    }
+
+    fn is_ours(&self, ifindex: u32) -> bool {
+        let is_tap = |index: u32| self.taps.iter().any(|tap| tap.ifindex == index);
+        match self.links.get(&ifindex).map(|link| link.kind) {
+            None => false,
+            Some(Kind::Plain) => is_tap(ifindex),
+            Some(Kind::Vlan(on, _)) => is_tap(on),
+            Some(Kind::Macvlan(on)) => on != ifindex && self.is_ours(on),
+        }
+    }
+}
+
+/// The address that a message is about: the near end of a point-to-point link.
+fn own_address(message: &AddressMessage) -> Option<(IpAddr, u8)> {
+    let mut found = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => return Some((*address, message.header.prefix_len)),
+            AddressAttribute::Address(address) => {
+                found = Some((*address, message.header.prefix_len))
+            }
+            _ => (),
+        }
+    }
+    found
+}
+
+/// A rule that the kernel does not start with: its family, priority and table.
+fn foreign_rule(message: &RuleMessage) -> Option<(IpFamily, u32, u32)> {
+    let family = if message.header.family == AddressFamily::Inet {
+        4
+    } else {
+        6
+    };
+    let (mut priority, mut table, mut plain) = (0, u32::from(message.header.table), true);
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Priority(number) => priority = *number,
+            RuleAttribute::Table(number) => table = *number,
+            RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => (),
+            _ => plain = false,
+        }
+    }
+    let first = plain && matches!((priority, table), (0, 255) | (32766, 254) | (32767, 253));
+    (!first).then_some((family, priority, table))
+}

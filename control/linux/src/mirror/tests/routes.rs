@@ -1,0 +1,199 @@
+//! Routes: which one wins, and when a listing is needed.
+
+use super::*;
+use netlink_packet_route::route::{RouteFlags, RouteNextHop, RouteNextHopFlags};
+
+#[test]
+fn routes_of_every_kind() {
+    let mut m = mirror();
+    add(&mut m, unicast("10.0.0.0/24", &[oif(TAP0)]));
+    add(
+        &mut m,
+        unicast("0.0.0.0/0", &[oif(TAP1), via("192.0.2.254")]),
+    );
+    add(&mut m, unicast("10.9.0.0/16", &[oif(OTHER)]));
+    for (prefix, kind) in [
+        ("10.1.0.0/16", RouteType::BlackHole),
+        ("10.2.0.0/16", RouteType::Unreachable),
+        ("10.3.0.0/16", RouteType::Prohibit),
+    ] {
+        add(&mut m, route(prefix, 254, kind, &[]));
+    }
+    add(
+        &mut m,
+        route("10.0.0.1/32", 255, RouteType::Local, &[oif(TAP0)]),
+    );
+    add(
+        &mut m,
+        route("10.0.0.255/32", 255, RouteType::Broadcast, &[oif(TAP0)]),
+    );
+    let u = m.update().unwrap();
+    assert_eq!(to4(&u, "10.0.0.7"), unresolved4(0, "10.0.0.7"));
+    assert_eq!(to4(&u, "8.8.8.8"), unresolved4(1, "192.0.2.254"));
+    assert_eq!(to4(&u, "10.9.1.1"), Route::Elsewhere);
+    for refused in ["10.1.1.1", "10.2.1.1", "10.3.1.1"] {
+        assert_eq!(to4(&u, refused), Route::Unreachable, "{refused}");
+    }
+    for linux in ["10.0.0.1", "10.0.0.255", "224.0.0.18", "255.255.255.255"] {
+        assert_eq!(to4(&u, linux), Route::Local, "{linux}");
+    }
+    assert_eq!(to6(&u, "ff02::1"), Route::Local);
+    assert_eq!(to6(&u, "2001:db8::1"), Route::Unreachable);
+    assert!(u.local.is_local("10.0.0.1".parse().unwrap()));
+    assert!(!u.local.is_local("10.0.0.255".parse().unwrap()));
+    assert!(!u.local.is_local("224.0.0.18".parse().unwrap()));
+}
+
+#[test]
+fn the_lowest_metric_wins_and_the_next_takes_over() {
+    let mut m = mirror();
+    let far = unicast("10.0.0.0/8", &[oif(TAP0), via("192.0.2.1"), metric(200)]);
+    let near = unicast("10.0.0.0/8", &[oif(TAP1), via("198.51.100.1"), metric(100)]);
+    add(&mut m, near.clone());
+    add(&mut m, far);
+    assert_eq!(
+        to4(&m.update().unwrap(), "10.1.1.1"),
+        unresolved4(1, "198.51.100.1")
+    );
+    remove(&mut m, near);
+    assert_eq!(
+        to4(&m.update().unwrap(), "10.1.1.1"),
+        unresolved4(0, "192.0.2.1")
+    );
+    assert_eq!(m.doubts(), Doubts::default());
+}
+
+#[test]
+fn a_replacement_is_followed_and_a_doubtful_one_asks_for_a_listing() {
+    let mut m = mirror();
+    let old = unicast("10.0.0.0/8", &[oif(TAP0), via("192.0.2.1")]);
+    let new = unicast("10.0.0.0/8", &[oif(TAP1), via("198.51.100.1")]);
+    add(&mut m, old.clone());
+    m.apply(&RouteNetlinkMessage::NewRoute(new.clone()), true);
+    assert_eq!(m.doubts(), Doubts::default());
+    assert_eq!(
+        to4(&m.update().unwrap(), "10.1.1.1"),
+        unresolved4(1, "198.51.100.1")
+    );
+    // `ip route append`: a second route with the same metric.
+    add(&mut m, old.clone());
+    assert_eq!(
+        m.doubts(),
+        Doubts {
+            v4: true,
+            v6: false
+        }
+    );
+    m.list_routes(
+        true,
+        [new, old]
+            .into_iter()
+            .filter_map(|r| ListedRoute::read(&RouteNetlinkMessage::NewRoute(r)))
+            .collect(),
+    );
+    assert!(
+        m.update()
+            .is_none_or(|u| to4(&u, "10.1.1.1") == unresolved4(1, "198.51.100.1"))
+    );
+    // One leg of an IPv6 multipath route goes.
+    let hop = |index, gateway: &str| {
+        let mut hop = RouteNextHop::default();
+        hop.interface_index = index;
+        hop.attributes = vec![via(gateway)];
+        hop
+    };
+    let legs = vec![hop(TAP0, "fd00::1"), hop(TAP1, "fd01::1")];
+    add(
+        &mut m,
+        unicast("2001:db8::/32", &[RouteAttribute::MultiPath(legs)]),
+    );
+    remove(
+        &mut m,
+        unicast("2001:db8::/32", &[oif(TAP0), via("fd00::1")]),
+    );
+    assert_eq!(
+        m.doubts(),
+        Doubts {
+            v4: false,
+            v6: true
+        }
+    );
+}
+
+#[test]
+fn of_several_next_hops_a_usable_one_is_taken() {
+    let mut m = mirror();
+    let hop = |index, gateway: &str, flags| {
+        let mut hop = RouteNextHop::default();
+        hop.interface_index = index;
+        hop.flags = flags;
+        hop.attributes = vec![via(gateway)];
+        hop
+    };
+    let (dead, down) = (RouteNextHopFlags::Dead, RouteNextHopFlags::Linkdown);
+    let hops = [
+        (TAP0, "192.0.2.1", dead),
+        (TAP0, "192.0.2.2", down),
+        (TAP1, "192.0.2.3", RouteNextHopFlags::empty()),
+    ];
+    for (kept, expected) in [
+        (3, unresolved4(1, "192.0.2.3")),
+        (2, unresolved4(0, "192.0.2.2")),
+        (1, Route::Unreachable),
+    ] {
+        let legs = hops
+            .iter()
+            .take(kept)
+            .map(|(i, g, f)| hop(*i, g, *f))
+            .collect();
+        let message = unicast("0.0.0.0/0", &[RouteAttribute::MultiPath(legs)]);
+        m.list_routes(
+            true,
+            ListedRoute::read(&RouteNetlinkMessage::NewRoute(message))
+                .into_iter()
+                .collect(),
+        );
+        assert_eq!(to4(&m.update().unwrap(), "203.0.113.1"), expected, "{kept}");
+    }
+}
+
+#[test]
+fn what_is_no_route_of_the_two_tables_is_left_out() {
+    let mut m = mirror();
+    m.update();
+    let mut cached = unicast("2001:db8::1/128", &[oif(TAP0)]);
+    cached.header.flags = RouteFlags::Cloned;
+    let mut tos = unicast("10.0.0.0/8", &[oif(TAP0)]);
+    tos.header.tos = 0x10;
+    let mut from = unicast("2001:db8::/32", &[oif(TAP0)]);
+    from.header.source_prefix_length = 64;
+    let vrf = unicast("10.0.0.0/8", &[oif(TAP0), RouteAttribute::Table(1000)]);
+    for message in [cached, tos, from, vrf] {
+        add(&mut m, message);
+    }
+    assert!(m.update().is_none());
+}
+
+#[test]
+fn next_hops_of_servers() {
+    let mut m = mirror();
+    add(&mut m, unicast("10.0.0.0/24", &[oif(TAP0)]));
+    add(
+        &mut m,
+        unicast("10.0.0.128/25", &[oif(TAP0), via("10.0.0.9")]),
+    );
+    add(&mut m, unicast("10.9.0.0/16", &[oif(OTHER)]));
+    add(
+        &mut m,
+        route("10.0.0.1/32", 255, RouteType::Local, &[oif(TAP0)]),
+    );
+    let hop = |to: &str| {
+        m.next_hop(to.parse().unwrap())
+            .map(|h| (h.ifindex, h.address.to_string()))
+    };
+    assert_eq!(hop("10.0.0.7"), Some((TAP0, "10.0.0.7".into())));
+    assert_eq!(hop("10.0.0.200"), Some((TAP0, "10.0.0.9".into())));
+    for none in ["10.0.0.1", "10.9.0.1", "192.0.2.1", "2001:db8::1"] {
+        assert_eq!(hop(none), None, "{none}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The plan of wanted neighbours, on a clock of the test's own.
+
+use super::*;
+use crate::mirror::tests::{TAP0, add, mirror, neighbour, oif, see, unicast, via};
+use netlink_packet_route::neighbour::NeighbourState;
+
+fn hop(address: &str) -> NextHop {
+    NextHop {
+        ifindex: TAP0,
+        address: address.parse().unwrap(),
+    }
+}
+
+/// 10.0.0.0/24 on the link, all else by 10.0.0.254.
+fn lab() -> (Mirror, Plan, Instant) {
+    let mut mirror = mirror();
+    add(&mut mirror, unicast("10.0.0.0/24", &[oif(TAP0)]));
+    let default = unicast("0.0.0.0/0", &[oif(TAP0), via("10.0.0.254")]);
+    add(&mut mirror, default);
+    (mirror, Plan::default(), Instant::now())
+}
+
+fn know(mirror: &mut Mirror, address: &str, state: NeighbourState) {
+    see(mirror, neighbour(TAP0, address, state, Some(7)));
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn a_gateway_is_asked_for_once_whatever_is_behind_it() {
+    let (mut mirror, mut plan, start) = lab();
+    plan.servers = ["192.0.2.1", "192.0.2.2", "198.51.100.1"]
+        .map(|a| a.parse().unwrap())
+        .into();
+    let gateway = Action::Manage(hop("10.0.0.254"));
+    assert_eq!(plan.tick(&mirror, start), [gateway]);
+    assert_eq!(plan.tick(&mirror, start), [], "just asked");
+    know(&mut mirror, "10.0.0.254", NeighbourState::Reachable);
+    assert_eq!(plan.tick(&mirror, start + secs(24)), []);
+    assert_eq!(plan.tick(&mirror, start + secs(25)), [gateway], "refreshed");
+    plan.servers.clear();
+    let release = Action::Release(hop("10.0.0.254"));
+    assert_eq!(plan.tick(&mirror, start + secs(26)), [release]);
+    assert_eq!(plan.tick(&mirror, start + secs(60)), []);
+}
+
+#[test]
+fn one_that_the_kernel_gave_up_is_asked_for_again_after_a_second() {
+    let (mut mirror, mut plan, start) = lab();
+    plan.servers.insert("10.0.0.7".parse().unwrap());
+    let server = Action::Manage(hop("10.0.0.7"));
+    assert_eq!(plan.tick(&mirror, start), [server]);
+    know(&mut mirror, "10.0.0.7", NeighbourState::Incomplete);
+    assert_eq!(
+        plan.tick(&mirror, start + secs(3)),
+        [],
+        "the kernel is at it"
+    );
+    know(&mut mirror, "10.0.0.7", NeighbourState::Failed);
+    assert_eq!(plan.tick(&mirror, start + secs(4)), [server]);
+    assert_eq!(plan.tick(&mirror, start + secs(4)), []);
+    assert_eq!(plan.tick(&mirror, start + secs(5)), [server]);
+}
+
+#[test]
+fn a_permanent_neighbour_is_never_touched() {
+    let (mut mirror, mut plan, start) = lab();
+    know(&mut mirror, "10.0.0.7", NeighbourState::Permanent);
+    plan.servers.insert("10.0.0.7".parse().unwrap());
+    assert_eq!(plan.tick(&mirror, start), []);
+    plan.servers.clear();
+    assert_eq!(plan.tick(&mirror, start + secs(30)), []);
+}
+
+#[test]
+fn a_worker_s_neighbour_is_kept_while_it_is_asked_for() {
+    let (mut mirror, mut plan, start) = lab();
+    let client = hop("10.0.0.9");
+    assert_eq!(plan.request(client, start), Some(Action::Manage(client)));
+    assert_eq!(plan.request(client, start), None, "just asked");
+    know(&mut mirror, "10.0.0.9", NeighbourState::Stale);
+    assert_eq!(
+        plan.request(client, start + secs(200)),
+        Some(Action::Manage(client))
+    );
+    assert_eq!(
+        plan.tick(&mirror, start + secs(499)),
+        [Action::Manage(client)]
+    );
+    assert_eq!(
+        plan.tick(&mirror, start + secs(500)),
+        [Action::Release(client)]
+    );
+    assert_eq!(plan.on_demand(), 0);
+}
+
+#[test]
+fn a_scan_finds_an_end_and_servers_keep_their_place() {
+    let (mirror, mut plan, start) = lab();
+    plan.servers.insert("10.0.0.7".parse().unwrap());
+    let mut asked = 0;
+    for n in 0..2000u32 {
+        let address = std::net::Ipv4Addr::from_bits(0x0a01_0000 + n).into();
+        let scanned = NextHop {
+            ifindex: TAP0,
+            address,
+        };
+        asked += usize::from(plan.request(scanned, start).is_some());
+    }
+    assert_eq!(
+        (asked, plan.refused),
+        (ON_DEMAND_MAX, 2000 - ON_DEMAND_MAX as u64)
+    );
+    assert_eq!(plan.tick(&mirror, start), [Action::Manage(hop("10.0.0.7"))]);
+    // Nobody answers: the room is free again soon.
+    assert_eq!(
+        plan.tick(&mirror, start + KEEP_UNRESOLVED).len(),
+        ON_DEMAND_MAX + 1
+    );
+    assert_eq!((plan.on_demand(), plan.wanted.len()), (0, 1));
+}
