@@ -44,7 +44,7 @@ pub enum AddressFamily {
 
 /// What names a service. The order is that of a sorted listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", untagged)]
+#[serde(rename_all = "lowercase", untagged, deny_unknown_fields)]
 pub enum ServiceKey {
     /// Protocol, address and port; port 0 takes every port.
     Address {
@@ -160,6 +160,7 @@ impl ServiceFlags {
 
 /// `-p` and `-M`: how long, and for how wide a group of clients, a server is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Persistence {
     /// The template's timeout in seconds, 1 to 2,678,400.
     pub timeout_secs: u32,
@@ -169,6 +170,7 @@ pub struct Persistence {
 
 /// A virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
     /// What names it.
     pub key: ServiceKey,
@@ -227,6 +229,7 @@ pub enum TunnelKind {
 
 /// A server's tunnel options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tunnel {
     /// `--tun-type`.
     pub kind: TunnelKind,
@@ -238,6 +241,7 @@ pub struct Tunnel {
 
 /// What names a server within its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServerKey {
     /// The real server's address.
     pub address: IpAddr,
@@ -247,6 +251,7 @@ pub struct ServerKey {
 
 /// A real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServerConfig {
     /// What names it.
     pub key: ServerKey,
