@@ -118,11 +118,41 @@ impl Director {
 
     /// Lets time pass, and expiry with it.
     pub fn sleep_ms(&mut self, ms: u64) {
-        self.nanos += ms * 1_000_000;
+        self.pass_ms(ms);
         // The wheel turns a bounded number of places in each poll.
         for _ in 0..(ms / 64 / 32 + 4) {
             self.settle();
         }
+    }
+
+    /// The clock's time.
+    #[must_use]
+    pub fn nanos(&self) -> u64 {
+        self.nanos
+    }
+
+    /// Lets time pass, without a poll.
+    pub fn pass_ms(&mut self, ms: u64) {
+        self.nanos += ms * 1_000_000;
+    }
+
+    /// Frees what came out and what went to Linux.
+    pub fn drain(&mut self) {
+        while self
+            .client
+            .receive()
+            .or_else(|| self.server.receive())
+            .is_some()
+        {}
+        while PuntClass::ALL
+            .into_iter()
+            .any(|class| self.punt.pop(class).is_some())
+        {}
+    }
+
+    /// Asks for a page of the connection table: the next poll answers.
+    pub fn ask(&self, from: PlaceInTable) {
+        self.handle.mailbox.ask(from);
     }
 
     /// Sends a frame in by a side and returns what comes out, in order, sides apart.

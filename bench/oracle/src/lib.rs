@@ -6,5 +6,6 @@
 
 pub mod director;
 pub mod frames;
+pub mod scenario;
 
 pub use director::{Director, Side};

@@ -72,6 +72,7 @@ impl MirrorThread {
     /// Mirrors until `stop`; sets `ready` when the workers have been told for the first time.
     pub fn run(&mut self, ready: &AtomicBool, stop: &AtomicBool) {
         let mut told = HashSet::new();
+        let mut local = None;
         let mut ticked = Instant::now();
         while !stop.load(Relaxed) {
             match self.watcher.poll(TURN) {
@@ -82,7 +83,11 @@ impl MirrorThread {
                         }
                     }
                     self.fibs.publish(update.fib);
-                    self.store.set_locality(Arc::new(Local(update.local)));
+                    if local.as_ref() != Some(&update.local) {
+                        self.store
+                            .set_locality(Arc::new(Local(update.local.clone())));
+                        local = Some(update.local);
+                    }
                     self.keeper.tick(self.watcher.mirror(), Instant::now());
                     ready.store(true, Relaxed);
                 }

@@ -2,7 +2,8 @@
 //!
 //! Control puts a page with a place into the mailbox; the worker fills it between two bursts, a bounded
 //! number of places in each turn, and control takes it back. The page is the mailbox's own, so
-//! nothing is allocated here, and a worker never waits for its lock.
+//! nothing is allocated here, and a worker never waits for its lock (a spin lock, because giving back the
+//! standard library's may call the kernel).
 
 use super::{State, View};
 use crate::table::{Entry, Table};
@@ -10,8 +11,8 @@ use arrayvec::ArrayVec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use pvs_proto::{Family, Protocol, state};
 use pvs_sched::Method;
+use spin::{Mutex, MutexGuard};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Connections in one page.
 const PAGE: usize = 64;
@@ -68,7 +69,7 @@ pub struct Mailbox {
 impl Mailbox {
     /// Asks for the page at `from`. Control's side; one question at a time.
     pub fn ask(&self, from: PlaceInTable) {
-        let mut page = self.lock();
+        let mut page = self.page.lock();
         page.from = from;
         page.next = None;
         page.records.clear();
@@ -78,11 +79,7 @@ impl Mailbox {
 
     /// The answer, once it is there.
     pub fn answer(&self) -> Option<MutexGuard<'_, Page>> {
-        (!self.asked.load(Ordering::Acquire)).then(|| self.lock())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Page> {
-        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+        (!self.asked.load(Ordering::Acquire)).then(|| self.page.lock())
     }
 }
 
@@ -97,7 +94,7 @@ pub(super) fn serve<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
 #[cold]
 fn answer<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
     // Control lets go before it asks; if it does not yet, there is another turn.
-    let Ok(mut page) = mailbox.page.try_lock() else {
+    let Some(mut page) = mailbox.page.try_lock() else {
         return;
     };
     let from = page.from;
