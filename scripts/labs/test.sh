@@ -82,13 +82,16 @@ total_passed=0 total_failed=0
 # What runs in the background does not get the keyboard's interrupt.
 trap 'kill -s TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM
 for name in "${names[@]}"; do
+    passed=0 failed=0
     (
         trap finish EXIT
         test_lab "$name"
     ) &
     child=$!
     wait "$child" || true
-    read -r passed failed <"$counts"
+    # A lab whose shell left no counts has failed.
+    read -r passed failed <"$counts" || failed=1
+    : >"$counts"
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
 done
