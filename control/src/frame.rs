@@ -181,7 +181,9 @@ impl<S: Timed> FrameReader<S> {
             match self.read(&mut chunk, deadline)? {
                 Some(0) if searched == 0 => return Ok(None),
                 Some(0) => return Err(FrameError::Cut),
-                Some(n) => self.pending.extend(chunk.iter().take(n)),
+                Some(n) => self
+                    .pending
+                    .extend_from_slice(chunk.get(..n).unwrap_or_default()),
                 None if searched == 0 => return Ok(None),
                 None => return Err(FrameError::Slow),
             }
@@ -238,6 +240,10 @@ mod tests {
         assert!(said("{\"commands\":[]}").contains("missing field `version`"));
         assert!(said("{\"version\":1,\"commands\":[],\"x\":1}").contains("unknown field `x`"));
         assert!(said("{\"version\":1,\"commands\":[\"dance\"]}").contains("unknown variant"));
+        let delete = r#"{"version":1,"commands":[{"delete-service":{"mark":1,"family":"ipv4"}}]}"#;
+        assert!(decode::<Request>(delete.as_bytes()).is_ok());
+        let worse = delete.replace("\"mark\"", "\"colour\":2,\"mark\"");
+        assert!(said(&worse).starts_with("the frame is not understood"));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 /// How often the owner and the listener look whether to stop.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
+/// How long a newcomer waits for a place before the slowest client may have to go.
+const PLACE_PERIOD: Duration = Duration::from_millis(10);
+
 /// What the owner is asked.
 pub(crate) enum Job {
     /// Commands that take effect as one snapshot.
@@ -127,11 +130,12 @@ fn accept<'scope>(
         tv_nsec: 100_000_000,
     };
     while !stop.load(Relaxed) {
-        if !clients.wait_for_place(LOOK_PERIOD) {
-            continue;
-        }
         let ready = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&period));
         if !matches!(ready, Ok(n) if n > 0) {
+            continue;
+        }
+        if !clients.wait_for_place(PLACE_PERIOD) {
+            clients.hang_up_on_slowest(LOOK_PERIOD);
             continue;
         }
         let Ok((stream, _)) = listener.accept() else {
@@ -142,8 +146,7 @@ fn accept<'scope>(
         };
         let jobs = jobs.clone();
         scope.spawn(move || {
-            session::serve(stream, &jobs);
-            drop(place);
+            session::serve(stream, &jobs, &place);
         });
     }
 }
@@ -168,7 +171,7 @@ impl Owner<'_> {
             }
             if Instant::now() >= next_tick {
                 self.store.tick(self.plane);
-                next_tick += ESTIMATE_PERIOD;
+                next_tick = (next_tick + ESTIMATE_PERIOD).max(Instant::now());
             }
         }
     }
@@ -176,7 +179,7 @@ impl Owner<'_> {
     fn handle(&mut self, job: Job) {
         match job {
             Job::Commands { commands, answer } => {
-                let outcomes = self.apply(&commands);
+                let outcomes = self.store.apply_all(&commands, self.plane);
                 let edited = !commands.iter().all(Command::is_listing);
                 let warning = edited.then(|| self.publish()).flatten();
                 // The client may have gone; what it asked for is done all the same.
@@ -195,21 +198,6 @@ impl Owner<'_> {
                 }
             }
         }
-    }
-
-    /// Carries out commands in their order. A listing that is refused is the last one: ipvsadm ends
-    /// there, also in the middle of `-R`.
-    fn apply(&mut self, commands: &[Command]) -> Vec<Outcome> {
-        let mut outcomes = Vec::with_capacity(commands.len());
-        for command in commands {
-            let outcome = self.store.apply(command, self.plane);
-            let ends = command.is_listing() && outcome.is_err();
-            outcomes.push(outcome.unwrap_or_else(Outcome::Refused));
-            if ends {
-                break;
-            }
-        }
-        outcomes
     }
 
     /// Publishes what has changed and waits for the workers. Returns what the operator should know:

@@ -12,13 +12,13 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Sender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much of a bad client's input is read after it was answered, so that it gets the answer.
 const DRAIN_BYTES_MAX: u64 = 64 << 20;
 
 /// Answers a client's requests until it ends, falls silent or sends what is not understood.
-pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>) {
+pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>, place: &Place) {
     let ready = stream.set_nonblocking(false).is_ok()
         && stream.set_write_timeout(Some(WRITE_TIME_MAX)).is_ok();
     if !ready {
@@ -26,7 +26,10 @@ pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>) {
     }
     let mut reader = FrameReader::new(stream);
     loop {
-        let request = match reader.next_frame() {
+        place.listen();
+        let frame = reader.next_frame();
+        place.attend();
+        let request = match frame {
             Ok(None) => return,
             Ok(Some(bytes)) => decode::<Request>(&bytes),
             Err(error) => Err(error),
@@ -222,7 +225,14 @@ struct Inner {
 struct Table {
     next: u64,
     closed: bool,
-    streams: HashMap<u64, UnixStream>,
+    clients: HashMap<u64, Entry>,
+}
+
+/// A client, and since when it has been expected to say something.
+#[derive(Debug)]
+struct Entry {
+    stream: UnixStream,
+    listening_since: Option<Instant>,
 }
 
 /// A client's place, given back when dropped.
@@ -243,7 +253,7 @@ impl Clients {
 
     /// Waits a while until there is a place.
     pub(crate) fn wait_for_place(&self, limit: Duration) -> bool {
-        let full = |table: &mut Table| table.streams.len() >= self.most;
+        let full = |table: &mut Table| table.clients.len() >= self.most;
         let waited = self
             .inner
             .freed
@@ -260,7 +270,14 @@ impl Clients {
         }
         table.next += 1;
         let number = table.next;
-        table.streams.insert(number, stream);
+        let listening_since = Some(Instant::now());
+        table.clients.insert(
+            number,
+            Entry {
+                stream,
+                listening_since,
+            },
+        );
         Some(Place {
             number,
             inner: Arc::clone(&self.inner),
@@ -271,8 +288,40 @@ impl Clients {
     pub(crate) fn hang_up(&self) {
         let mut table = self.inner.table();
         table.closed = true;
-        for stream in table.streams.values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        for client in table.clients.values() {
+            let _ = client.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Ends the conversation with the client that has kept us waiting the longest, if any has for as
+    /// long as `patience`: others want its place.
+    pub(crate) fn hang_up_on_slowest(&self, patience: Duration) {
+        let table = self.inner.table();
+        let waiting = table
+            .clients
+            .values()
+            .filter_map(|c| Some((c.listening_since?, &c.stream)));
+        let slowest = waiting.min_by_key(|(since, _)| *since);
+        if let Some((_, stream)) = slowest.filter(|(since, _)| since.elapsed() >= patience) {
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+    }
+}
+
+impl Place {
+    /// The client is expected to say something from now on.
+    fn listen(&self) {
+        self.listening(Some(Instant::now()));
+    }
+
+    /// The client is being served.
+    fn attend(&self) {
+        self.listening(None);
+    }
+
+    fn listening(&self, since: Option<Instant>) {
+        if let Some(client) = self.inner.table().clients.get_mut(&self.number) {
+            client.listening_since = since;
         }
     }
 }
@@ -285,7 +334,7 @@ impl Inner {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.inner.table().streams.remove(&self.number);
+        self.inner.table().clients.remove(&self.number);
         self.inner.freed.notify_one();
     }
 }

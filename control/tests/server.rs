@@ -15,7 +15,7 @@ use pvs_control::cli::{Link, LinkError, SystemNames, run};
 use pvs_control::client::Client;
 use pvs_control::command::{Command, ServiceRequest};
 use pvs_control::frame::{Request, Response, VERSION, decode, encode};
-use pvs_control::limits::{FRAME_BYTES_MAX, FRAME_TIME_MAX};
+use pvs_control::limits::{CLIENTS_MAX, FRAME_BYTES_MAX, FRAME_TIME_MAX};
 use pvs_control::plane::{Connection, Lag};
 use pvs_control::reply::{Outcome, Refusal};
 use pvs_control::{BindError, Capabilities, Cursor, Plane, Server, SocketConfig, Store};
@@ -229,6 +229,22 @@ fn silent_clients_hold_up_nobody_and_are_hung_up_on() {
         stream.read_to_string(&mut said).unwrap();
         assert!(said.contains("not complete within 5 seconds"), "{said}");
     }
+}
+
+#[test]
+fn silent_clients_cannot_take_all_places() {
+    let running = Running::start();
+    let silent: Vec<_> = (0..CLIENTS_MAX + 30)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&running.path).unwrap();
+            stream.write_all(b"{\"version\":1,\"comm").unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    running.ask(&[add(1)]);
+    assert!(began.elapsed() < FRAME_TIME_MAX, "{:?}", began.elapsed());
+    drop(silent);
 }
 
 #[test]

@@ -106,13 +106,9 @@ impl Draft {
         })
     }
 
-    /// The server, with the service's port where the method has no port of its own.
-    pub(super) fn server(&self) -> Option<ServerKey> {
-        let key = self.server?;
-        Some(ServerKey {
-            address: key.address,
-            port: key.port,
-        })
+    /// The server; `None` if no option named one.
+    pub(super) const fn server(&self) -> Option<ServerKey> {
+        self.server
     }
 
     /// Takes an option.

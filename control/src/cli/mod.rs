@@ -12,8 +12,11 @@ pub mod names;
 pub(crate) mod notation;
 pub mod options;
 pub mod plan;
+pub(crate) mod request;
 mod restore;
 pub mod run;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 
 pub use names::{FileNames, Names, SystemNames};

@@ -2,7 +2,7 @@
 //!
 //! A row holds the option's names, its argument, which commands it is legal with, the name by which
 //! messages call it, and its help. The order of the rows is the order in which legality is judged.
-//! A new option is a new row, and a new [`Tag`] that [`plan`](super::plan) gives a meaning.
+//! A new option is a new row, and a new [`Tag`] that [`plan`](mod@super::plan) gives a meaning.
 
 use pvs_sched::config::{Method, Transport};
 

@@ -4,7 +4,7 @@ use super::figures::figure;
 use super::label::{Labels, cut};
 use super::{Columns, Format, sort};
 use crate::cli::legality::{COMMON_FLAGS, SCHEDULER_FLAGS};
-use crate::cli::plan::host_mask;
+use crate::cli::request::host_mask;
 use crate::reply::{Figures, ServerView, ServiceView};
 use pvs_sched::config::{
     AddressFamily, Method, Persistence, ServiceConfig, ServiceFlags, ServiceKey, Transport,

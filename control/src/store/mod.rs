@@ -149,6 +149,21 @@ impl Store {
         Ok(Outcome::Done)
     }
 
+    /// Carries out commands in their order. A listing that is refused is the last one: ipvsadm ends
+    /// there, also in the middle of `-R`.
+    pub fn apply_all(&mut self, commands: &[Command], plane: &dyn Plane) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for command in commands {
+            let outcome = self.apply(command, plane);
+            let ends = command.is_listing() && outcome.is_err();
+            outcomes.push(outcome.unwrap_or_else(Outcome::Refused));
+            if ends {
+                break;
+            }
+        }
+        outcomes
+    }
+
     /// Takes what Linux says about addresses; holds for later services too.
     pub fn set_locality(&mut self, locality: Arc<dyn Locality + Send + Sync>) {
         let differs = self

@@ -8,6 +8,9 @@ use pvs_sched::config::{AddressFamily, Method, ServerConfig, ServerKey, ServiceK
 use pvs_sched::limits::WEIGHT_MAX;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// No, plain and remote checksum: 0, 1, 2.
+const TUNNEL_FLAGS_MAX: u16 = 2;
+
 impl Store {
     pub(super) fn add_server(
         &mut self,
@@ -80,7 +83,8 @@ fn judge_server(service: &ServiceKey, config: &ServerConfig) -> Result<(), Refus
     if config.weight > WEIGHT_MAX || config.lower_threshold > config.upper_threshold {
         return Err(Refusal::OutOfRange);
     }
-    if config.tunnel.kind == TunnelKind::Gue && config.tunnel.port == 0 {
+    let tunnel = config.tunnel;
+    if tunnel.flags > TUNNEL_FLAGS_MAX || (tunnel.kind == TunnelKind::Gue && tunnel.port == 0) {
         return Err(Refusal::Invalid);
     }
     Ok(())

@@ -6,12 +6,18 @@ use crate::command::ServiceRequest;
 use crate::plane::Plane;
 use crate::reply::Refusal;
 use crate::store::estimate::Estimator;
-use pvs_sched::config::{AddressFamily, SchedulerName, ServiceConfig, ServiceKey};
+use pvs_sched::config::{AddressFamily, SchedulerName, ServiceConfig, ServiceFlags, ServiceKey};
 use pvs_sched::limits::{SERVICES_MAX, TIMEOUT_SECS_MAX};
 use pvs_sched::{Service, ServiceIndex};
 
 /// The persistence engines of the kernel.
 const ENGINES: &[&str] = &["sip"];
+
+/// The flags that a command may set.
+const FLAGS: u32 = ServiceFlags::ONE_PACKET.0
+    | ServiceFlags::SCHED1.0
+    | ServiceFlags::SCHED2.0
+    | ServiceFlags::SCHED3.0;
 
 /// Longest name of a scheduler or an engine that the kernel keeps.
 const NAME_BYTES_MAX: usize = 15;
@@ -122,5 +128,5 @@ fn is_legal(config: &ServiceConfig) -> bool {
         let mask = config.key.family() == AddressFamily::Ipv4 || (1..=128).contains(&p.netmask);
         (1..=TIMEOUT_SECS_MAX).contains(&p.timeout_secs) && mask
     });
-    named && remembered
+    named && remembered && config.flags.0 & !FLAGS == 0
 }
