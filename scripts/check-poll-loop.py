@@ -38,7 +38,8 @@ EXCEPTIONS = {
 
 # Functions that call through a pointer, how often at most, and where it leads.
 POINTERS = [
-    (re.compile(r"^<?pvs_dpdk::port::DpdkPort.*::(rx|tx)$"), 1, "the driver's receive or transmit function"),
+    (re.compile(r"^<?pvs_dpdk::port::DpdkPort.*::rx$"), 1, "the driver's receive function"),
+    (re.compile(r"^<?pvs_dpdk::port::DpdkPort.*::tx$"), 5, "the driver's transmit function, tried a few times"),
     (re.compile(r"^shim_pktmbuf_free$"), 8, "the pool's own functions, of DPDK"),
     (re.compile(r"^pvs_dpdk::port::(DpdkPort::drop_chained|drop_from)$"), 1, "the pool's own functions, of DPDK"),
 ]
@@ -69,6 +70,9 @@ HEAD = re.compile(r"^([0-9a-f]+) <(.*)>:$")
 FLOW = re.compile(r"^\s*([0-9a-f]+):\s+(?:bnd |notrack |rep |lock )?(call|jmp|j[a-z]+)\s+(.*)$")
 DIRECT = re.compile(r"^([0-9a-f]+) <(.*)>")
 GOT = re.compile(r"\[rip\+0x[0-9a-f]+\]\s+#\s+([0-9a-f]+)")
+# An instruction that writes a whole register; a call through it goes where the last one before it says.
+WRITE = re.compile(r"^\s*[0-9a-f]+:\s+(?:mov|lea|pop|xor|add|sub)\w*\s+(r[a-z0-9]+)(?:,(.*))?$")
+REGISTER = re.compile(r"^(r[a-z0-9]+)$")
 
 
 class Function:
@@ -81,7 +85,7 @@ class Function:
 
 def read(binary):
     slots = symbols_of_relocations(binary)
-    functions, here, start = {}, None, 0
+    functions, here, start, registers = {}, None, 0, {}
     jumps = []
     for line in disassemble(binary):
         head = HEAD.match(line)
@@ -89,6 +93,12 @@ def read(binary):
             start = int(head.group(1), 16)
             name = head.group(2)
             here = functions.setdefault(start, Function(name))
+            registers = {}
+            continue
+        write = WRITE.match(line)
+        if write:
+            slot = GOT.search(write.group(2) or "")
+            registers[write.group(1)] = slots.get(int(slot.group(1), 16)) if slot else None
             continue
         flow = FLOW.match(line)
         if not flow or here is None:
@@ -105,7 +115,9 @@ def read(binary):
                 jumps.append((start, slot, ""))
             else:
                 here.pointers.append(line.strip())
-        elif "[" in target or target.startswith("r"):
+        elif REGISTER.match(target) and isinstance(registers.get(target), str):
+            here.outside.add(registers[target])
+        elif "[" in target or REGISTER.match(target):
             here.pointers.append(line.strip())
     starts = sorted(functions)
     for source, target, text in jumps:
