@@ -179,6 +179,7 @@ def main():
         kind = forbidden(function.name)
         if kind:
             bad.add(f"{kind}: {trace(parents, functions, address)}")
+            continue
         for name in function.outside:
             kind = forbidden(name)
             excuse = next((why for (callee, caller), why in EXCEPTIONS.items()

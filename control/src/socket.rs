@@ -8,6 +8,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a killed process may take to be gone.
+const DEATH_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How often it is looked for.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
 /// Where pvsd listens if nothing else is said.
 pub const DEFAULT_PATH: &str = "/run/pvs/pvsd.sock";
@@ -77,8 +84,8 @@ impl Socket {
             .filter(|d| !d.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         fs::create_dir_all(dir).map_err(failed)?;
-        let lock = lock(path)?;
-        clear(path)?;
+        let lock = patiently(|| lock(path))?;
+        patiently(|| clear(path))?;
         let nest = Nest::new(dir).map_err(failed)?;
         let made = nest.0.join("s");
         let listener = UnixListener::bind(&made).map_err(failed)?;
@@ -121,6 +128,20 @@ impl Nest {
 impl Drop for Nest {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Tries again while the place is taken: a killed process holds its lock and its socket until the last of
+/// its threads is gone.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, BindError>) -> Result<T, BindError> {
+    let until = Instant::now() + DEATH_TIME_MAX;
+    loop {
+        match attempt() {
+            Err(BindError::InUse(_)) if Instant::now() < until => {
+                std::thread::sleep(LOOK_PERIOD);
+            }
+            result => return result,
+        }
     }
 }
 

@@ -144,10 +144,12 @@ refused() {
     same "exit code of curl (7: refused)" 7 "$rc"
 }
 
+# 50 MB from each server, the second on the turn of the other.
 big_page_arrives() {
     local count
     for count in 1 2; do
-        fetch client "http://$vip/big" --max-time 20 --output "$run/big.$count"
+        fetch client "http://$vip/big" --max-time 120 --output "$run/big.$count"
+        same "bytes of download $count" "$big_bytes" "$(stat -c %s "$run/big.$count")"
     done
     cat "$run/big.1" "$run/big.2" | cksum >"$run/big.sum"
     if ! cmp -s "$run/big.sum" <(big_pages "$1" "$2" | cksum) &&
@@ -158,3 +160,30 @@ big_page_arrives() {
 }
 
 big_pages() { cat "$run/$1/big" "$run/$2/big"; }
+
+# 50 MB to whichever server has its turn.
+big_upload_arrives() {
+    local sent
+    sent=$(cksum <"$run/$1/big")
+    rm -f "$run"/*/upload/big
+    fetch client "http://$vip/upload/big" --max-time 120 --upload-file "$run/$1/big"
+    cksum "$run"/*/upload/big
+    same "checksum and length of what arrived" "$sent" "$(cat "$run"/*/upload/big | cksum)"
+}
+
+# pvsd is killed and started again, with nothing cleaned in between: it works at once, and what the
+# operator set on the taps is still there.
+killed_and_back() {
+    local before
+    before=$(operators_settings)
+    end_process pvsd KILL
+    pvsd_start
+    director_rules
+    alternates
+    same "addresses and routes" "$before" "$(operators_settings)"
+}
+
+operators_settings() {
+    on director ip -o -4 address show
+    on director ip route show table all
+}

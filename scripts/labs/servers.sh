@@ -2,6 +2,9 @@
 # foreground, with all its files in the lab's directory. The page is the host's own address.
 # shellcheck shell=bash disable=SC2034,SC2154
 
+# The large page, and what is uploaded: 50 MB.
+big_bytes=52428800
+
 write_nginx_config() {
     local directory=$1 address=$2 port=$3 pad
     pad=$(printf '%*s' "$page_pad" '' | tr ' ' x)
@@ -28,6 +31,11 @@ http {
             return 200 "$address\n";
         }
         location /big { root $directory; }
+        location /upload/ {
+            root $directory;
+            dav_methods PUT;
+            client_max_body_size 64m;
+        }
     }
 }
 EOF
@@ -37,9 +45,10 @@ serves() { on "$1" bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null; }
 
 server_up() {
     local host=$1 address=$2 port=$3 directory=$run/$1
-    mkdir -p "$directory"
+    mkdir -p "$directory/upload"
+    chmod a+rwx "$directory/upload"
     : >"$directory/access.log"
-    head -c 1048576 /dev/urandom >"$directory/big"
+    head -c "$big_bytes" /dev/urandom >"$directory/big"
     write_nginx_config "$directory" "$address" "$port" >"$directory/nginx.conf"
     spawn "nginx-$host" "$host" "$directory/out.log" \
         nginx -p "$directory" -e "$directory/error.log" -c "$directory/nginx.conf"

@@ -24,5 +24,6 @@ checks() {
     check "nothing listens on the director" nothing_listens
     check "states and their times are listed" states_are_listed
     check "the servers reach the outside through Linux" servers_reach_outside rs2 rs3
-    check "a large page arrives whole" big_page_arrives rs2 rs3
+    check "50 MB down arrive intact" big_page_arrives rs2 rs3
+    check "50 MB up arrive intact" big_upload_arrives rs2
 }

@@ -21,6 +21,7 @@ checks_can_fail() {
     pvsd_restart
     director_rules
     check "it passes again, with the addresses that outlived pvsd" alternates
+    check "pvsd killed with -9 starts again at once, addresses and routes kept" killed_and_back
 }
 
 # pvsd killed, then a command killed half-way up, three times: the next `up` starts from nothing,
