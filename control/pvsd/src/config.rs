@@ -354,6 +354,35 @@ mod tests {
         assert_eq!(config.workers.count, 1);
     }
 
+    /// The file that operators copy.
+    const EXAMPLE: &str = include_str!("../../../docs/pvsd.toml");
+
+    #[test]
+    fn the_example_has_the_values_of_a_file_that_says_nothing() {
+        let mut example = config(EXAMPLE).unwrap();
+        for port in std::mem::take(&mut example.port) {
+            assert_eq!(
+                (port.role, port.namespace, port.mtu),
+                (Role::Both, None, None)
+            );
+        }
+        assert_eq!(example, Config::default());
+    }
+
+    #[test]
+    fn what_the_example_leaves_out_may_be_set_as_it_shows() {
+        let set = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        };
+        let example = config(&EXAMPLE.lines().map(set).collect::<String>()).unwrap();
+        assert_eq!(example.port[0].namespace.as_deref(), Some("director"));
+        assert_eq!(example.port[0].mtu, Some(1500));
+        let default = TableConfig::default();
+        assert_eq!(example.table.connections6, Some(default.connections / 4));
+        assert!(example.control.group.is_some() && example.rules.file.is_some());
+    }
+
     #[test]
     fn a_mistake_is_told_in_one_line_that_says_what_would_be_right() {
         let tell = |text: &str| {
