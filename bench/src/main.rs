@@ -4,6 +4,7 @@ mod forward;
 mod tsc;
 
 use clap::{Parser, Subcommand};
+use std::process::ExitCode;
 
 /// Benchmarks of pvs.
 #[derive(Debug, Parser)]
@@ -19,8 +20,15 @@ enum What {
     Forward(forward::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().what {
+fn main() -> ExitCode {
+    let ended = match Args::parse().what {
         What::Forward(args) => forward::run(&args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pvs-bench: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

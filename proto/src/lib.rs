@@ -15,5 +15,5 @@ pub mod wire;
 
 pub use addr::{Addr4, Addr6, Address, Endpoint, Family, MacAddr, V4, V6};
 pub use meta::{Fragment, Link, Malformed, Meta, Other, Packet, Protocol, VlanId};
-pub use parse::{Checks, parse};
+pub use parse::{Checks, Parse, parse, parse_link};
 pub use time::Ticks;

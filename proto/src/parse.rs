@@ -51,49 +51,34 @@ pub trait Parse: Network {
 ///
 /// # Errors
 /// The frame is malformed; the reason has a counter.
-#[inline]
 pub fn parse(frame: &[u8], checks: Checks) -> Result<(Link, Packet), Malformed> {
+    let (link, ethertype) = parse_link(frame)?;
+    let l3 = link.l3.into();
+    let packet = match ethertype {
+        V4::ETHERTYPE => Packet::V4(V4::parse_at(frame, l3, checks)?),
+        V6::ETHERTYPE => Packet::V6(V6::parse_at(frame, l3, checks)?),
+        ethernet::ARP => Packet::Other(Other::Arp),
+        other => Packet::Other(Other::EtherType(other)),
+    };
+    Ok((link, packet))
+}
+
+/// Parses the link layer alone, and yields the EtherType of what follows: the first half of
+/// [`parse()`] for a caller that judges the link layer first, and keeps the families apart.
+///
+/// # Errors
+/// The frame ends inside its Ethernet header or VLAN tag.
+#[inline]
+pub fn parse_link(frame: &[u8]) -> Result<(Link, u16), Malformed> {
     let (header, rest) =
         ethernet::Header::ref_from_prefix(frame).map_err(|_| Malformed::LinkTruncated)?;
-    let mut ethertype = header.ethertype.get();
-    let mut tag = None;
-    if ethertype == ethernet::VLAN {
-        let (found, _) =
-            ethernet::Tag::ref_from_prefix(rest).map_err(|_| Malformed::LinkTruncated)?;
-        // The EtherType of a second tag is like any unknown one.
-        ethertype = found.ethertype.get();
-        tag = Some(found);
+    let ethertype = header.ethertype.get();
+    if ethertype != ethernet::VLAN {
+        return Ok((link(header, None), ethertype));
     }
-    match ethertype {
-        V4::ETHERTYPE => v4_frame(frame, header, tag, checks),
-        V6::ETHERTYPE => v6_frame(frame, header, tag),
-        ethernet::ARP => Ok((link(header, tag), Packet::Other(Other::Arp))),
-        other => Ok((link(header, tag), Packet::Other(Other::EtherType(other)))),
-    }
-}
-
-// One function a family, not inlined: each then writes its result in place, where a common end would
-// collect the fields of both on the stack first.
-
-#[inline(never)]
-fn v4_frame(
-    frame: &[u8],
-    header: &ethernet::Header,
-    tag: Option<&ethernet::Tag>,
-    checks: Checks,
-) -> Result<(Link, Packet), Malformed> {
-    let meta = v4::<false>(frame, l3(tag).into(), checks)?;
-    Ok((link(header, tag), Packet::V4(meta)))
-}
-
-#[inline(never)]
-fn v6_frame(
-    frame: &[u8],
-    header: &ethernet::Header,
-    tag: Option<&ethernet::Tag>,
-) -> Result<(Link, Packet), Malformed> {
-    let meta = v6::<false>(frame, l3(tag).into())?;
-    Ok((link(header, tag), Packet::V6(meta)))
+    let (tag, _) = ethernet::Tag::ref_from_prefix(rest).map_err(|_| Malformed::LinkTruncated)?;
+    // The EtherType of a second tag is like any unknown one.
+    Ok((link(header, Some(tag)), tag.ethertype.get()))
 }
 
 #[inline]

@@ -21,7 +21,7 @@ use crate::slab::{Backing, Slab, SlabError};
 use entry::NIL;
 use evict::Hand;
 use index::Index;
-use pvs_proto::{Endpoint, Family, Protocol, Ticks};
+use pvs_proto::{Endpoint, Family, Meta, Protocol, Ticks};
 use wheel::Wheel;
 
 /// Entries expired, or looked at for it, in one call of [`Table::expire`].
@@ -36,6 +36,19 @@ pub struct Tuple<F: Family> {
     pub src: Endpoint<F::Addr>,
     /// The packet's destination.
     pub dst: Endpoint<F::Addr>,
+}
+
+impl<F: Family> Tuple<F> {
+    /// A packet's.
+    #[inline]
+    #[must_use]
+    pub fn of(meta: &Meta<F>) -> Self {
+        Self {
+            protocol: meta.protocol,
+            src: meta.src,
+            dst: meta.dst,
+        }
+    }
 }
 
 /// Why a connection was not entered.

@@ -9,7 +9,7 @@ use super::schedule;
 use crate::fib::Hop;
 use crate::port::Buf;
 use crate::reason::DropReason;
-use crate::table::{Direction, Entry, EntryIndex, Flags, Table};
+use crate::table::{Direction, Entry, EntryIndex, Flags, Table, Tuple};
 use pvs_proto::state::{self, TcpState, Variant};
 use pvs_proto::wire::tcp;
 use pvs_proto::{Endpoint, Family, Fragment, Meta, Protocol};
@@ -27,7 +27,8 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     if item.meta.fragment != Fragment::None {
         return schedule::fragment(view, table, item);
     }
-    let Some((at, direction)) = table.find(item.hash, item.candidate, &item.tuple) else {
+    let Some((at, direction)) = table.find(item.hash, item.candidate, &Tuple::of(&item.meta))
+    else {
         return schedule::miss(view, table, hops, item, buf);
     };
     if direction == Direction::Request && may_begin_anew(table, at, &item.meta) {

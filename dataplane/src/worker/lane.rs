@@ -7,7 +7,7 @@ use crate::fib::{InterfaceIndex, PortIndex};
 use crate::port::{BURST, Batch, Buf};
 use crate::punt::PuntClass;
 use crate::reason::{DropReason, Loss};
-use crate::table::{Slot, Table, Tuple};
+use crate::table::{Slot, Table};
 use arrayvec::ArrayVec;
 use pvs_proto::{Family, Malformed, Meta, V4, V6};
 use std::net::IpAddr;
@@ -62,8 +62,6 @@ impl Verdicts {
 pub(super) struct Item<F: Family> {
     /// Its place in the burst.
     pub at: u8,
-    /// Its source and destination as the table knows them.
-    pub tuple: Tuple<F>,
     /// What the parser said.
     pub meta: Meta<F>,
     /// The tuple's hash.

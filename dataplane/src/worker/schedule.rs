@@ -11,7 +11,7 @@ use crate::fib::FibFamily;
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
-use crate::table::{Direction, Entry, EntryIndex, Refused, Table};
+use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
 use pvs_proto::state::Timeouts;
 use pvs_proto::wire::{sctp, tcp};
 use pvs_proto::{Address, Endpoint, Meta, Protocol};
@@ -53,7 +53,7 @@ pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &I
     let meta = &item.meta;
     let balanced =
         meta.protocol.has_ports() && view.config.serves::<F>(meta.protocol, meta.dst.addr);
-    if balanced || table.lookup(&item.tuple).is_some() {
+    if balanced || table.lookup(&Tuple::of(meta)).is_some() {
         return Verdict::drop(DropReason::Fragment);
     }
     Verdict::Punt(class(view, meta))
@@ -132,7 +132,7 @@ fn enter<F: HopFamily>(
     };
     let method = server.config.method;
     let entry = Entry::new(
-        &item.tuple,
+        &Tuple::of(&item.meta),
         to,
         method,
         server.index,
