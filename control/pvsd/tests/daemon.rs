@@ -1,0 +1,265 @@
+//! The daemon as a process: what it says when it can't start, and its life from ready to SIGTERM, over a port
+//! of DPDK's that receives nothing. Needs root: it makes a network namespace of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const PVSD: &str = env!("CARGO_BIN_EXE_pvsd");
+
+/// A folder and a namespace, gone at the end whatever happens.
+struct Place {
+    dir: PathBuf,
+    netns: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let netns = format!("pvs-t{}-{name}", std::process::id());
+        let dir = std::env::temp_dir().join(&netns);
+        fs::create_dir_all(&dir).unwrap();
+        let made = Command::new("ip")
+            .args(["netns", "add", &netns])
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "this test needs root: {}",
+            text(&made.stderr)
+        );
+        Self { dir, netns }
+    }
+
+    fn config(&self, more: &str) -> PathBuf {
+        let path = self.dir.join("pvsd.toml");
+        let socket = self.socket();
+        let socket = socket.display();
+        let text = format!(
+            "[[port]]\ndevice = \"net_null0,no-rx=1\"\nmirror = \"pvs0\"\nnamespace = \"{}\"\n\
+             [workers]\nidle = \"adaptive\"\n[memory]\nmegabytes = 128\nbuffers = 8192\n\
+             [table]\nconnections = 1024\n[control]\nsocket = \"{socket}\"\n{more}",
+            self.netns
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.join("pvsd.sock")
+    }
+
+    fn links(&self) -> String {
+        text(
+            &Command::new("ip")
+                .args(["-n", &self.netns, "-o", "link"])
+                .output()
+                .unwrap()
+                .stdout,
+        )
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.netns])
+            .output();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn pvsd(config: &Path, more: &[&str]) -> Output {
+    Command::new(PVSD)
+        .arg("--config")
+        .arg(config)
+        .args(more)
+        .output()
+        .unwrap()
+}
+
+/// A running pvsd, ended by its own pid.
+struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    fn start(config: &Path) -> Self {
+        let log = config.with_extension("log");
+        let mut child = Command::new(PVSD)
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let daemon = Self { child, log };
+        assert_eq!(line, "pvsd: ready\n", "{}", daemon.log());
+        daemon
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    fn wait_for_log(&self, wanted: &str) {
+        let until = Instant::now() + Duration::from_secs(5);
+        while !self.log().contains(wanted) {
+            assert!(Instant::now() < until, "no {wanted:?} in {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Its exit status, within ten seconds.
+    fn end(mut self) -> Option<i32> {
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "pvsd does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fails with status 1 and one line on standard error.
+fn refuses(config: &Path, wanted: &str) {
+    let output = pvsd(config, &[]);
+    let told = text(&output.stderr);
+    let last = told.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        last.starts_with("pvsd: ") && last.contains(wanted),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_is_wrong_is_told_in_one_line() {
+    let place = Place::new("wrong");
+    refuses(Path::new("/nonexistent/pvsd.toml"), "can't be read");
+    let config = place.config("[debug]\ndrop_servce_traffic = true\n");
+    refuses(&config, "unknown field `drop_servce_traffic`");
+    assert_eq!(pvsd(&config, &["--check"]).status.code(), Some(1));
+    let config = place.config("");
+    assert_eq!(
+        text(&pvsd(&config, &["--check"]).stdout),
+        format!("pvsd: {}: good\n", config.display())
+    );
+
+    let with = |from: &str, to: &str| {
+        let changed = fs::read_to_string(place.config(""))
+            .unwrap()
+            .replace(from, to);
+        fs::write(&config, changed).unwrap();
+    };
+    with(&place.netns, "no-such-namespace");
+    refuses(&config, "no-such-namespace");
+    with("net_null0,no-rx=1", "net_af_packet0,iface=nosuch0");
+    refuses(&config, "nosuch0");
+    with("[workers]\n", "[workers]\ncores = [4096]\n");
+    refuses(&config, "core 4096");
+    place.config("[rules]\nfile = \"/nonexistent/rules\"\n");
+    refuses(&config, "/nonexistent/rules");
+    fs::write(
+        place.dir.join("rules"),
+        "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.2:80 -r 10.1.1.1\n",
+    )
+    .unwrap();
+    place.config(&format!(
+        "[rules]\nfile = \"{}\"\n",
+        place.dir.join("rules").display()
+    ));
+    refuses(&config, "Service not defined");
+    assert!(
+        !place.socket().exists(),
+        "a pvsd that did not start leaves no socket"
+    );
+}
+
+#[test]
+fn lives_from_ready_to_sigterm_and_leaves_only_its_tap() {
+    let place = Place::new("life");
+    let config = place.config("");
+    let daemon = Daemon::start(&config);
+    assert!(place.links().contains(" pvs0: "), "{}", place.links());
+    refuses(&config, "another pvsd is listening there");
+    assert!(
+        place.socket().exists(),
+        "the refused one has not touched the socket"
+    );
+
+    let changed = fs::read_to_string(&config)
+        .unwrap()
+        .replace("connections = 1024", "connections = 2048");
+    fs::write(&config, format!("{changed}[log]\nlevel = \"debug\"\n")).unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_log("needs a restart to take effect: [table]");
+    fs::write(&config, "nonsense").unwrap();
+    daemon.signal("HUP");
+    daemon.wait_for_log("not reloaded, nothing has changed");
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+    assert!(!place.socket().exists());
+    assert!(place.links().contains(" pvs0: "), "the tap outlives pvsd");
+    let config = place.config("");
+    assert!(text(&pvsd(&config, &["--remove-taps"]).stdout).contains("pvs0"));
+    assert!(!place.links().contains(" pvs0: "));
+}
+
+#[test]
+fn a_killed_one_is_in_nobodys_way_and_loads_its_rules_again() {
+    let place = Place::new("kill");
+    let rules = place.dir.join("rules");
+    fs::write(
+        &rules,
+        "-A -t 10.0.0.1:80 -s wlc\n-a -t 10.0.0.1:80 -r 10.1.1.1:80 -m -w 3\n",
+    )
+    .unwrap();
+    let config = place.config(&format!("[rules]\nfile = \"{}\"\n", rules.display()));
+    for _ in 0..3 {
+        let daemon = Daemon::start(&config);
+        daemon.signal("KILL");
+        assert_eq!(daemon.end(), None, "ended by the signal");
+        assert!(place.socket().exists(), "a killed process can't clean up");
+    }
+    let daemon = Daemon::start(&config);
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+}
