@@ -40,11 +40,12 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     established(view, table, hops, item, buf, at, direction)
 }
 
-/// A SYN on a connection that is over is scheduled anew (`conn_reuse_mode` 1).
+/// A SYN on a connection that is over ends it, to be scheduled anew (`conn_reuse_mode` 1). The kernel
+/// asks for no other flag here (`is_new_conn`): a SYN with RST ends it as well, and begins none.
 #[inline]
 fn may_begin_anew<F: HopFamily>(table: &Table<F>, at: EntryIndex, meta: &Meta<F>) -> bool {
     meta.protocol == Protocol::TCP
-        && meta.signal & (tcp::SYN | tcp::RST) == tcp::SYN
+        && meta.signal & tcp::SYN != 0
         && table.get(at).is_some_and(|e| {
             e.state == TcpState::TimeWait as u8 || e.state == TcpState::Close as u8
         })
