@@ -6,6 +6,9 @@
 
 pub mod director;
 pub mod frames;
+pub mod laboratory;
+pub mod replay;
 pub mod scenario;
 
 pub use director::{Director, Side};
+pub use laboratory::laboratory;
