@@ -13,7 +13,9 @@ pvs_proto::reasons! {
         WrongWorker => "wrong_worker",
         /// The source address can't be one: loopback, multicast, unspecified or broadcast.
         MartianSource => "martian_source",
-        /// A fragment to or from a service: pieces are not followed to their connection.
+        /// The port's mirror has no interface yet, or has none any more.
+        NoInterface => "no_interface",
+        /// A fragment to a service's address, or the first one of a connection: pieces are not followed.
         Fragment => "fragment",
         /// The time to live ran out here.
         TtlExceeded => "ttl_exceeded",
@@ -37,6 +39,8 @@ pvs_proto::reasons! {
         BucketFull => "bucket_full",
         /// The server's replies could not be told from those of another connection.
         ReplyCollision => "reply_collision",
+        /// The connection's server is the director itself, by address translation, which this dataplane can't do.
+        LocalServer => "local_server",
         /// The tunnel method is configured, which this dataplane can't do.
         MethodUnsupported => "method_unsupported",
         /// The device took no more frames.

@@ -57,7 +57,8 @@ pub struct Slab<T> {
     base: NonNull<T>,
     len: usize,
     mapped: usize,
-    file: OwnedFd,
+    /// Kept open: what a later process would adopt.
+    _file: OwnedFd,
     backing: Backing,
 }
 
@@ -66,7 +67,7 @@ unsafe impl<T: Send> Send for Slab<T> {}
 // SAFETY: shared access to a Slab is shared access to its elements.
 unsafe impl<T: Sync> Sync for Slab<T> {}
 
-impl<T: FromZeros> Slab<T> {
+impl<T: FromZeros + Copy> Slab<T> {
     /// `len` zeroed elements.
     ///
     /// # Errors
@@ -104,7 +105,7 @@ impl<T: FromZeros> Slab<T> {
             base,
             len,
             mapped,
-            file,
+            _file: file,
             backing,
         })
     }
@@ -122,12 +123,6 @@ impl<T: FromZeros> Slab<T> {
     #[must_use]
     pub fn backing(&self) -> Backing {
         self.backing
-    }
-
-    /// The file behind the mapping: what a later process would adopt.
-    #[must_use]
-    pub fn file(&self) -> &OwnedFd {
-        &self.file
     }
 }
 
@@ -206,7 +201,7 @@ pub fn prefetch<T>(at: &T) {
 
 /// Which of the first sixteen 16-bit lanes of a cache line equal `wanted`: a bit each.
 #[inline]
-pub fn equal_lanes<T: zerocopy::Immutable>(line: &T, wanted: u16) -> u32 {
+pub fn equal_lanes<T: IntoBytes + zerocopy::Immutable>(line: &T, wanted: u16) -> u32 {
     const { assert!(size_of::<T>() >= 32 && align_of::<T>() >= 16) };
     #[cfg(target_arch = "x86_64")]
     {
@@ -215,8 +210,8 @@ pub fn equal_lanes<T: zerocopy::Immutable>(line: &T, wanted: u16) -> u32 {
             _mm_set1_epi16,
         };
         let at: *const __m128i = core::ptr::from_ref(line).cast();
-        // SAFETY: T has at least 32 bytes, aligned to 16, all of them initialised (checked above; the
-        // one T that is used has no padding).
+        // SAFETY: T has at least 32 bytes, aligned to 16 (checked above), all of them initialised
+        // (IntoBytes: T has no padding).
         let low = unsafe { _mm_load_si128(at) };
         // SAFETY: the second half of the same 32 bytes.
         let next = unsafe { at.add(1) };
@@ -260,7 +255,7 @@ mod tests {
 
     #[test]
     fn lanes_are_compared_all_at_once() {
-        #[derive(zerocopy::Immutable)]
+        #[derive(IntoBytes, zerocopy::Immutable)]
         #[repr(C, align(64))]
         struct Line([u16; 32]);
         let mut lanes = [9; 32];

@@ -37,8 +37,9 @@ pub struct Service {
     pub index: ServiceIndex,
     /// What the operator gave.
     pub config: ServiceConfig,
-    /// Its address is local in the mirror's namespace: only then does it take packets. An input
-    /// from Linux; true for a mark, whose packets are judged by their own address.
+    /// Its address is local in the mirror's namespace, as far as control has heard: what listings say.
+    /// Workers ask the forwarding information, which a change reaches first. True for a mark, whose
+    /// packets are judged by their own address.
     pub local: bool,
     servers: Vec<Server>,
     added: u32,

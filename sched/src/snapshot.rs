@@ -1,7 +1,7 @@
 //! The configuration that workers see: one immutable value, published as a whole.
 //!
-//! An edit clones the snapshot, which costs a pointer for each service, and replaces the one service
-//! that it changes.
+//! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place in the
+//! indices), and replaces the one service that it changes.
 
 use crate::config::{AddressFamily, ServiceKey};
 use crate::service::{ServerIndex, Service, ServiceIndex};

@@ -94,7 +94,15 @@ fn every_other_frame_has_one_fate() {
         let vlan = case.verdict.contains(" vlan ");
         match &got {
             Fate::Lost("unknown_vlan") => assert!(vlan, "{}", case.name),
-            Fate::Punted(PuntClass::Control) if case.verdict.starts_with("other") => {}
+            Fate::Punted(class) if case.verdict.starts_with("other") => {
+                let arp = case.verdict.ends_with(" arp");
+                let expected = if arp {
+                    PuntClass::Control
+                } else {
+                    PuntClass::Local
+                };
+                assert_eq!(*class, expected, "{}", case.name);
+            }
             _ => assert!(
                 case.verdict.starts_with("ok") && !vlan,
                 "{}: {got:?}",

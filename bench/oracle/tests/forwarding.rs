@@ -1,5 +1,6 @@
 //! The engine on the memory ports: what goes in, what comes out, what was counted, and nothing else.
 #![allow(
+    clippy::field_reassign_with_default,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -372,15 +373,106 @@ fn a_burst_keeps_its_order_within_a_flow() {
 #[test]
 fn a_service_takes_packets_only_while_its_address_is_local() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
-    let mut snapshot = Snapshot::default();
-    snapshot.put(
-        service(Transport::Tcp, VIP, false)
-            .with_server(ServerIndex(1), server(SERVER, Method::Masquerade)),
-    );
-    d.configure(snapshot);
     let syn = from_client(&tcp(at(CLIENT), at(VIP), SYN, b""));
-    assert!(d.send(Side::Client, &syn).unwrap().is_empty());
-    assert_eq!(d.punted(), [(PuntClass::Local, Side::Client, syn)]);
+    let ack = from_client(&tcp(at(CLIENT), at(VIP), ACK, b""));
+    assert_eq!(d.send(Side::Client, &syn).unwrap().len(), 1);
+    // The address goes away: neither a new connection nor the old one is balanced.
+    d.route(fib_with(Some(Neighbour::Resolved(server_mac(1))), 2, None));
+    for frame in [&syn, &ack] {
+        assert!(d.send(Side::Client, frame).unwrap().is_empty());
+        assert_eq!(
+            d.punted(),
+            [(PuntClass::Forwarded, Side::Client, frame.clone())]
+        );
+    }
+    // It comes back, and so does the connection.
+    d.route(fib_with(
+        Some(Neighbour::Resolved(server_mac(1))),
+        3,
+        Some(VIP),
+    ));
+    assert_eq!(one(d.send(Side::Client, &ack).unwrap()).1.dst, at(SERVER));
+}
+
+#[test]
+fn a_cell_that_is_another_servers_now_does_not_lead_to_the_old_one() {
+    let mut d = director(
+        Transport::Udp,
+        "10.0.0.100:53",
+        &[("192.168.1.1:53", Method::Route)],
+    );
+    let packet = |port| {
+        from_client(&udp(
+            SocketAddr::new(at(CLIENT).ip(), port),
+            at("10.0.0.100:53"),
+            b"x",
+        ))
+    };
+    assert_eq!(
+        one(d.send(Side::Client, &packet(1)).unwrap()).1.macs.0,
+        server_mac(1)
+    );
+    let mut snapshot = Snapshot::default();
+    snapshot.version = 2;
+    let service = service(Transport::Udp, "10.0.0.100:53", true);
+    snapshot.put(service.with_server(ServerIndex(1), server("192.168.1.2:53", Method::Route)));
+    d.configure(snapshot);
+    assert_eq!(
+        one(d.send(Side::Client, &packet(2)).unwrap()).1.macs.0,
+        server_mac(2)
+    );
+}
+
+#[test]
+fn nobody_is_a_client_from_an_address_of_the_directors_own() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    for source in [VIP, "10.9.9.254:4001"] {
+        assert!(
+            d.send(
+                Side::Client,
+                &from_client(&tcp(at(source), at(VIP), SYN, b""))
+            )
+            .unwrap()
+            .is_empty()
+        );
+    }
+    assert_eq!(d.losses(), [("martian_source", 2)]);
+}
+
+#[test]
+fn translation_to_the_director_itself_is_refused_with_a_reason() {
+    let mut d = director(
+        Transport::Tcp,
+        VIP,
+        &[("10.9.9.254:8080", Method::Masquerade)],
+    );
+    assert!(
+        d.send(
+            Side::Client,
+            &from_client(&tcp(at(CLIENT), at(VIP), SYN, b""))
+        )
+        .unwrap()
+        .is_empty()
+    );
+    assert_eq!(d.losses(), [("local_server", 1)]);
+}
+
+#[test]
+fn a_flood_of_broadcasts_does_not_keep_arp_from_linux() {
+    let mut d = director(Transport::Tcp, VIP, &[]);
+    let noise = udp(at("10.9.9.7:5000"), at("255.255.255.255:5000"), b"noise");
+    let noise = frames::ethernet(MacAddr::BROADCAST, frames::CLIENT_MAC, 0x0800, &noise);
+    for _ in 0..1100 {
+        assert!(d.send(Side::Client, &noise).unwrap().is_empty());
+    }
+    let arp = frames::ethernet(MacAddr::BROADCAST, frames::CLIENT_MAC, 0x0806, &[0; 28]);
+    d.send(Side::Client, &arp).unwrap();
+    let (control, others): (Vec<_>, Vec<_>) = d
+        .punted()
+        .into_iter()
+        .partition(|p| p.0 == PuntClass::Control);
+    assert_eq!(others.len(), 1024, "as many as a ring holds");
+    assert_eq!(control, [(PuntClass::Control, Side::Client, arp)]);
 }
 
 #[test]
@@ -592,7 +684,11 @@ fn two_clients_whose_replies_would_be_alike_get_two_servers_or_one_is_refused() 
     assert_eq!(d.losses(), [("reply_collision", 1)]);
 }
 
-fn fib_with(neighbour: Option<Neighbour>, version: u32) -> pvs_dataplane::fib::Fib {
+fn fib_with(
+    neighbour: Option<Neighbour>,
+    version: u32,
+    vip: Option<&str>,
+) -> pvs_dataplane::fib::Fib {
     let mut b = FibBuilder::new();
     let mut side = |side: Side, mac| {
         b.interface(Interface {
@@ -607,7 +703,12 @@ fn fib_with(neighbour: Option<Neighbour>, version: u32) -> pvs_dataplane::fib::F
     let r1 = side(Side::Server, frames::DIRECTOR_SERVER_MAC);
     b.route::<V4>(Addr4(0), 0, Target::OnLink(c1));
     b.route::<V4>(Addr4::from_wire([192, 168, 1, 0]), 24, Target::OnLink(r1));
-    b.route::<V4>(Addr4::from_wire([10, 0, 0, 100]), 32, Target::Local);
+    if let Some(vip) = vip {
+        let std::net::IpAddr::V4(addr) = at(vip).ip() else {
+            panic!("{vip}")
+        };
+        b.route::<V4>(addr.into(), 32, Target::Local);
+    }
     if let Some(state) = neighbour {
         b.neighbour::<V4>(InterfaceIndex(1), Addr4::from_wire([192, 168, 1, 1]), state);
     }
@@ -617,7 +718,7 @@ fn fib_with(neighbour: Option<Neighbour>, version: u32) -> pvs_dataplane::fib::F
 #[test]
 fn packets_wait_for_the_neighbour_and_leave_in_order_when_it_is_known() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
-    d.route(fib_with(None, 2));
+    d.route(fib_with(None, 2, Some(VIP)));
     for flags in [SYN, ACK] {
         assert!(
             d.send(
@@ -630,7 +731,7 @@ fn packets_wait_for_the_neighbour_and_leave_in_order_when_it_is_known() {
     }
     d.sleep_ms(1000);
     let mac = MacAddr([2, 7, 7, 7, 7, 7]);
-    d.route(fib_with(Some(Neighbour::Resolved(mac)), 3));
+    d.route(fib_with(Some(Neighbour::Resolved(mac)), 3, Some(VIP)));
     d.settle();
     let mut flags = Vec::new();
     while let Some(frame) = d.cable(Side::Server).receive_bytes() {
@@ -645,7 +746,7 @@ fn packets_wait_for_the_neighbour_and_leave_in_order_when_it_is_known() {
 fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counted() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
     let all = d.free_buffers();
-    d.route(fib_with(None, 2));
+    d.route(fib_with(None, 2, Some(VIP)));
     d.send(
         Side::Client,
         &from_client(&tcp(at(CLIENT), at(VIP), SYN, b"")),
@@ -654,7 +755,7 @@ fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counte
     assert_eq!(d.free_buffers(), all - 1);
     d.sleep_ms(3100);
     assert_eq!(d.losses(), [("neighbour_timeout", 1)]);
-    d.route(fib_with(Some(Neighbour::Failed), 3));
+    d.route(fib_with(Some(Neighbour::Failed), 3, Some(VIP)));
     d.send(
         Side::Client,
         &from_client(&tcp(at(CLIENT), at(VIP), SYN, b"")),
@@ -683,6 +784,6 @@ fn a_neighbour_with_another_hardware_address_is_followed_at_once() {
     };
     assert_eq!(to(&mut d, SYN), server_mac(1));
     let mac = MacAddr([2, 7, 7, 7, 7, 7]);
-    d.route(fib_with(Some(Neighbour::Resolved(mac)), 2));
+    d.route(fib_with(Some(Neighbour::Resolved(mac)), 2, Some(VIP)));
     assert_eq!(to(&mut d, ACK), mac);
 }

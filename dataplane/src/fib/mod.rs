@@ -20,6 +20,11 @@ pub struct InterfaceIndex(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HopIndex(pub u32);
 
+impl HopIndex {
+    /// No next hop.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {

@@ -7,7 +7,7 @@
 
 use super::EntryIndex;
 use crate::slab::{Backing, Slab, SlabError};
-use zerocopy::{FromZeros, Immutable, KnownLayout};
+use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Slots in a bucket.
 const WAYS: usize = 10;
@@ -25,7 +25,7 @@ pub enum Direction {
 }
 
 /// What a slot holds: an entry and a direction. A slot of a removed entry is never seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromZeros, IntoBytes, Immutable, KnownLayout)]
 #[repr(transparent)]
 pub struct Slot(u32);
 
@@ -55,7 +55,7 @@ impl Slot {
     }
 }
 
-#[derive(Clone, Copy, Debug, FromZeros, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, FromZeros, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
 struct Bucket {
     /// 0 is an empty slot.

@@ -1,13 +1,15 @@
 //! The first stage: parse each frame, see whose it is, hash what may be balanced and bring its bucket near.
 
 use super::lane::{Item, Lane, Lanes, Verdict, Verdicts};
+use super::schedule;
 use super::{State, View};
 use crate::fib::{FibFamily, PortIndex};
 use crate::port::{Batch, Buf};
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::table::{Slot, Table, Tuple};
-use pvs_proto::{Checks, Family, Link, Parse, V4, V6, parse_link};
+use pvs_proto::wire::ethernet;
+use pvs_proto::{Checks, Family, Link, Parse, V4, V6, VlanId, parse_link};
 
 /// Fills the lanes with the packets that may be balanced, and says what becomes of all others.
 #[inline]
@@ -41,9 +43,7 @@ pub(super) fn admit<B: Buf>(
         let entered = match ethertype {
             V4::ETHERTYPE => arrival.enter(view, &state.v4, &mut lanes.v4),
             V6::ETHERTYPE => arrival.enter(view, &state.v6, &mut lanes.v6),
-            _ => arrival
-                .address(view)
-                .or(Some(Verdict::Punt(PuntClass::Control))),
+            other => Some(arrival.not_ip(view, other)),
         };
         if let Some(verdict) = entered {
             verdicts.set(at, verdict);
@@ -75,8 +75,10 @@ impl Arrival<'_> {
             Ok(meta) => meta,
             Err(reason) => return Some(Verdict::malformed(reason)),
         };
-        if let Some(verdict) = self.address(view) {
-            return Some(verdict);
+        match self.address(view) {
+            Addressed::Here => {}
+            Addressed::Group => return Some(Verdict::Punt(schedule::class(view, &meta))),
+            Addressed::Elsewhere(reason) => return Some(Verdict::drop(reason)),
         }
         if !view
             .steering
@@ -96,22 +98,44 @@ impl Arrival<'_> {
         None
     }
 
-    /// What becomes of a frame that is not addressed to this interface alone; `None` if it is.
+    /// What becomes of a frame that carries no IP.
+    fn not_ip(&self, view: &View<'_>, ethertype: u16) -> Verdict {
+        match self.address(view) {
+            Addressed::Elsewhere(reason) => Verdict::drop(reason),
+            _ if ethertype == ethernet::ARP => Verdict::Punt(PuntClass::Control),
+            _ => Verdict::Punt(PuntClass::Local),
+        }
+    }
+
+    /// Whom the frame is addressed to.
     #[inline]
-    fn address(&self, view: &View<'_>) -> Option<Verdict> {
+    fn address(&self, view: &View<'_>) -> Addressed {
         let Some((_, interface)) = view.fib.interface(self.port, self.link.vlan) else {
-            return Some(Verdict::drop(DropReason::UnknownVlan));
+            return Addressed::Elsewhere(match self.link.vlan {
+                VlanId::NONE => DropReason::NoInterface,
+                _ => DropReason::UnknownVlan,
+            });
         };
         let dst = self.link.dst;
         if dst == interface.mac {
-            return None;
+            return Addressed::Here;
         }
         if dst.is_multicast() {
-            return Some(Verdict::Punt(PuntClass::Control));
+            return Addressed::Group;
         }
         if interface.other_macs.contains(&dst) {
-            return None;
+            return Addressed::Here;
         }
-        Some(Verdict::drop(DropReason::OtherHost))
+        Addressed::Elsewhere(DropReason::OtherHost)
     }
+}
+
+/// Whom a frame is addressed to.
+enum Addressed {
+    /// The interface that it came in by.
+    Here,
+    /// A group or everybody: never balanced.
+    Group,
+    /// Nobody here.
+    Elsewhere(DropReason),
 }

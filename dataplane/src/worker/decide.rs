@@ -8,6 +8,7 @@ use super::rewrite;
 use super::schedule;
 use crate::fib::Hop;
 use crate::port::Buf;
+use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::table::{Direction, Entry, EntryIndex, Flags, Table, Tuple};
 use pvs_proto::state::{self, TcpState, Variant};
@@ -65,6 +66,12 @@ pub(super) fn established<F: HopFamily, B: Buf>(
     let Some(entry) = table.get_mut(at) else {
         return Verdict::drop(DropReason::ServerRemoved);
     };
+    if direction == Direction::Request
+        && entry.hop_version != view.fib.version
+        && !is_still_local(view, entry)
+    {
+        return Verdict::Punt(schedule::class(view, &item.meta));
+    }
     let listed = view.config.is_available(entry.server_index());
     if !listed && direction == Direction::Request {
         return Verdict::drop(DropReason::ServerRemoved);
@@ -80,6 +87,17 @@ pub(super) fn established<F: HopFamily, B: Buf>(
         table.reschedule(at, view.now);
     }
     verdict
+}
+
+/// The kernel's hook sees packets to local addresses only, so a connection rests while its virtual
+/// address is elsewhere. Asked once for each version of the forwarding information.
+#[cold]
+fn is_still_local<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) -> bool {
+    let local = view.fib.is_local::<F>(entry.virtual_);
+    if local {
+        hops::revalidate(view, entry);
+    }
+    local
 }
 
 /// Advances state, timer and counters; the packet counts even if it can't be forwarded then.
@@ -102,8 +120,9 @@ fn advance<F: Family>(
     let cell = view.cells.get(entry.server_index());
     if step.is_active == entry.flags.has(Flags::INACTIVE) {
         if let Some(cell) = cell {
-            cell.close(!step.is_active);
+            // In this order: whoever reads in between must not see a server without connections.
             cell.open(step.is_active);
+            cell.close(!step.is_active);
         }
         entry.flags = match step.is_active {
             true => entry.flags.without(Flags::INACTIVE),
@@ -136,6 +155,9 @@ fn to_server<F: HopFamily, B: Buf>(
     buf: &mut B,
 ) -> Verdict {
     let way = hops.towards::<F>(view, entry.server_index(), entry.server);
+    if way == Err(Verdict::Punt(PuntClass::Local)) && entry.has_reply() {
+        return Verdict::drop(DropReason::LocalServer);
+    }
     forward(way, meta, buf, |buf| match entry.flags.method() {
         Method::Masquerade => {
             let server = Endpoint {

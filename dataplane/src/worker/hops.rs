@@ -14,12 +14,21 @@ pub(super) trait HopFamily: FibFamily + SnapshotFamily + Network {}
 
 impl<F: FibFamily + SnapshotFamily + Network> HopFamily for F {}
 
-/// Each server's next hop, with the version that it belongs to.
-pub(super) struct ServerHops(Box<[(u32, HopIndex)]>);
+/// Each server's next hop, with the versions that it belongs to.
+pub(super) struct ServerHops(Box<[Cached]>);
+
+/// A next hop with the versions of the forwarding information and of the configuration that it was found
+/// under: a cell may be another server's after an edit.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Cached {
+    fib: u32,
+    config: u32,
+    hop: HopIndex,
+}
 
 impl ServerHops {
     pub(super) fn new(servers: usize) -> Self {
-        Self(vec![(0, HopIndex(0)); servers].into_boxed_slice())
+        Self(vec![Cached::default(); servers].into_boxed_slice())
     }
 
     /// The next hop towards a server, or what becomes of a packet that has none.
@@ -30,17 +39,21 @@ impl ServerHops {
         server: ServerIndex,
         address: F::Addr,
     ) -> Result<&'a Hop, Verdict> {
-        let Some((version, cached)) = self.0.get_mut(server.0 as usize) else {
-            return route::<F>(view.fib, address).map(|(_, hop)| hop);
-        };
-        if *version == view.fib.version {
-            if let Some(hop) = view.fib.hop(*cached) {
+        let (fib, config) = (view.fib.version, view.config.version as u32);
+        let cached = self.0.get(server.0 as usize).copied().unwrap_or_default();
+        if (cached.fib, cached.config) == (fib, config) {
+            if let Some(hop) = view.fib.hop(cached.hop) {
                 return Ok(hop);
             }
         }
         let (index, hop) = route::<F>(view.fib, address)?;
-        *version = view.fib.version;
-        *cached = index;
+        if let Some(slot) = self.0.get_mut(server.0 as usize) {
+            *slot = Cached {
+                fib,
+                config,
+                hop: index,
+            };
+        }
         Ok(hop)
     }
 }
@@ -60,6 +73,12 @@ pub(super) fn to_client<'a, F: HopFamily>(
     let (index, hop) = route::<F>(view.fib, entry.client)?;
     entry.set_next_hop(view.fib.version, index);
     Ok(hop)
+}
+
+/// Notes that an entry was looked at under this version, with the way to its client if there is one now.
+pub(super) fn revalidate<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) {
+    let hop = route::<F>(view.fib, entry.client).map_or(HopIndex::NONE, |(index, _)| index);
+    entry.set_next_hop(view.fib.version, hop);
 }
 
 fn route<F: HopFamily>(fib: &Fib, address: F::Addr) -> Result<(HopIndex, &Hop), Verdict> {

@@ -73,7 +73,6 @@ impl Mailbox {
         page.from = from;
         page.next = None;
         page.records.clear();
-        drop(page);
         self.asked.store(true, Ordering::Release);
     }
 
@@ -93,7 +92,7 @@ pub(super) fn serve<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
 
 #[cold]
 fn answer<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
-    // Control lets go before it asks; if it does not yet, there is another turn.
+    // Control asks while it holds the page; if it still does, there is another turn.
     let Some(mut page) = mailbox.page.try_lock() else {
         return;
     };
@@ -108,7 +107,7 @@ fn answer<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
         None if from.v6 => None,
         None => Some(PlaceInTable { v6: true, place: 0 }),
     };
-    drop(page);
+    // While the page is held: control's next question can't be taken for this one.
     mailbox.asked.store(false, Ordering::Release);
 }
 

@@ -3,8 +3,9 @@
 //! `rx -> admit (parse, interface, hash, prefetch) -> owner check -> look up -> decide (state, counters,
 //! rewrite) -> dispatch (tx, punt, drop)`; then, bounded, what Linux sends, what waits for a
 //! neighbour, expiry, and a question of control's. A worker owns all it writes: its shard of the
-//! connection table, its counters, its queues. It allocates nothing after start, logs nothing, takes
-//! no lock that another thread may hold, and can't panic.
+//! connection table, its counters, its queues. It allocates nothing after start, logs nothing, waits for no
+//! lock, and can't panic. The rings to and from other threads are lock-free, not wait-free: a worker may
+//! have to wait for a thread that was stopped within its own push or pop of the same ring.
 
 mod admit;
 mod decide;
@@ -33,7 +34,7 @@ use crossbeam::queue::ArrayQueue;
 use hops::ServerHops;
 use lane::{Lanes, Verdicts};
 use pvs_epoch::Reader;
-use pvs_proto::{Ticks, V4, V6};
+use pvs_proto::{Family, Ticks, V4, V6};
 use pvs_sched::{Cells, Snapshot};
 use std::sync::Arc;
 use waiting::WaitingRoom;
@@ -168,12 +169,13 @@ impl<P: Port> Worker<P> {
             steering: *steering,
             rehearse_failure: *rehearse_failure,
         };
+        // Before new frames: what waited for the same neighbour came first.
+        let settled = waiting::serve(&view, state, ports, &shared.resolve);
         let mut received = 0;
         for at in 0..ports.len() {
             received += turn(&view, state, ports, shared, at);
         }
         let injected = dispatch::inject(&view, ports, &shared.inject);
-        let settled = waiting::serve(&view, state, ports, &shared.resolve);
         expire(&view, state);
         listing::serve(&view, state, &shared.mailbox);
         dispatch::flush(&view, ports);
@@ -244,12 +246,13 @@ fn turn<P: Port>(
 
 /// Ends connections whose time has come, a bounded number in each turn.
 fn expire<B>(view: &View<'_>, state: &mut State<B>) {
+    expire_family(view, &mut state.v4);
+    expire_family(view, &mut state.v6);
+}
+
+fn expire_family<F: Family>(view: &View<'_>, table: &mut Table<F>) {
     let mut budget = EXPIRE_BUDGET;
-    while let Some(entry) = state.v4.expire(view.now, &mut budget) {
-        decide::ended(view, &entry);
-        view.stats.count_expired();
-    }
-    while let Some(entry) = state.v6.expire(view.now, &mut budget) {
+    while let Some(entry) = table.expire(view.now, &mut budget) {
         decide::ended(view, &entry);
         view.stats.count_expired();
     }

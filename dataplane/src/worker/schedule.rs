@@ -35,7 +35,7 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     let Some(service) = service(view, meta) else {
         return Verdict::Punt(class(view, meta));
     };
-    if meta.src.addr.is_martian_source() {
+    if meta.src.addr.is_martian_source() || view.fib.is_local::<F>(meta.src.addr) {
         return Verdict::drop(DropReason::MartianSource);
     }
     if !begins(meta) {
@@ -67,7 +67,7 @@ fn service<'a, F: HopFamily>(view: &View<'a>, meta: &Meta<F>) -> Option<&'a Serv
     }
     view.config
         .lookup::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
-        .filter(|s| s.local)
+        .filter(|_| view.fib.is_local::<F>(meta.dst.addr))
 }
 
 /// May this packet begin a connection?
@@ -96,25 +96,20 @@ fn connect<F: HopFamily>(
     let picked = service
         .pick(&flow, view.cells)
         .ok_or(DropReason::NoServer)?;
-    let mut lost = match enter(view, table, item, service, picked) {
-        Ok(at) => return Ok(at),
-        Err(Refused::Collision) => DropReason::ReplyCollision,
-        Err(Refused::Full) => return Err(DropReason::TableFull),
-        Err(Refused::BucketFull) => return Err(DropReason::BucketFull),
-    };
-    // Another client's replies from that server would look the same: the next server will do.
+    // Where another client's replies from that server would look the same, the next server will do.
     let others = service
         .servers()
         .iter()
         .filter(|s| s.index != picked.index && s.config.weight > 0);
-    for server in others.take(COLLISION_TRIES) {
+    for server in core::iter::once(picked).chain(others.take(COLLISION_TRIES)) {
         match enter(view, table, item, service, server) {
             Ok(at) => return Ok(at),
             Err(Refused::Collision) => {}
-            Err(_) => lost = DropReason::TableFull,
+            Err(Refused::Full) => return Err(DropReason::TableFull),
+            Err(Refused::BucketFull) => return Err(DropReason::BucketFull),
         }
     }
-    Err(lost)
+    Err(DropReason::ReplyCollision)
 }
 
 fn enter<F: HopFamily>(

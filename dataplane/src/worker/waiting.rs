@@ -5,11 +5,12 @@
 
 use super::rewrite;
 use super::{Lineup, State, View, dispatch};
-use crate::fib::{InterfaceIndex, Route};
-use crate::port::Port;
+use crate::fib::{Hop, InterfaceIndex, Route};
+use crate::port::{Buf, Port};
 use crate::reason::DropReason;
 use arrayvec::ArrayVec;
 use crossbeam::queue::ArrayQueue;
+use pvs_proto::wire::ethernet;
 use pvs_proto::{Addr4, Addr6, Ticks, V4, V6};
 use std::net::IpAddr;
 
@@ -35,10 +36,15 @@ struct Waiting<B> {
     asked: bool,
 }
 
-/// The packets that wait.
+/// The packets that wait, in the order in which they came.
 pub(super) struct WaitingRoom<B> {
     packets: ArrayVec<Waiting<B>, WAITING_MAX>,
+    /// The version of the forwarding information under which they were last tried.
     seen: u32,
+    /// Linux was not asked for all of them yet.
+    unasked: bool,
+    /// When the first of them has waited long enough.
+    first_due: Ticks,
 }
 
 impl<B> WaitingRoom<B> {
@@ -46,6 +52,8 @@ impl<B> WaitingRoom<B> {
         Self {
             packets: ArrayVec::new(),
             seen: 0,
+            unasked: false,
+            first_due: Ticks(0),
         }
     }
 
@@ -59,6 +67,10 @@ impl<B> WaitingRoom<B> {
     ) -> bool {
         let wants = ResolveRequest { interface, address };
         let until = now.after(PATIENCE);
+        if self.packets.is_empty() {
+            self.first_due = until;
+        }
+        self.unasked = true;
         self.packets
             .try_push(Waiting {
                 buf,
@@ -79,55 +91,73 @@ pub(super) fn serve<P: Port>(
     resolve: &ArrayQueue<ResolveRequest>,
 ) -> usize {
     let room = &mut state.waiting;
-    if room.packets.is_empty() {
-        room.seen = view.fib.version;
-        return 0;
-    }
     let news = room.seen != view.fib.version;
     room.seen = view.fib.version;
-    serve_waiting(view, state, ports, resolve, news)
+    if room.packets.is_empty() || !(news || room.unasked || room.first_due.is_due(view.now)) {
+        return 0;
+    }
+    serve_waiting(view, room, ports, resolve, news)
 }
 
 #[cold]
 fn serve_waiting<P: Port>(
     view: &View<'_>,
-    state: &mut State<P::Buf>,
+    room: &mut WaitingRoom<P::Buf>,
     ports: &mut [Lineup<P>],
     resolve: &ArrayQueue<ResolveRequest>,
     news: bool,
 ) -> usize {
     let mut moved = 0;
-    let packets = core::mem::take(&mut state.waiting.packets);
+    let packets = core::mem::take(&mut room.packets);
+    room.unasked = false;
     for mut packet in packets {
-        if !packet.asked {
-            packet.asked = resolve.push(packet.wants).is_ok();
-        }
-        if news {
-            match route(view, packet.wants) {
-                Route::Hop(index) => {
-                    if let Some(hop) = view.fib.hop(index) {
-                        if rewrite::link(&mut packet.buf, hop) {
-                            dispatch::send(view, ports, hop.port, packet.buf);
-                            moved += 1;
-                            continue;
-                        }
-                    }
-                }
-                Route::Unresolved(..) => {}
-                _ => {
-                    view.stats.count_dropped(DropReason::HostUnreachable, 1);
+        let lost = match news.then(|| route(view, packet.wants)) {
+            Some(Route::Hop(index)) => {
+                let Some(hop) = view.fib.hop(index) else {
                     continue;
+                };
+                match leave(&mut packet.buf, hop) {
+                    Ok(()) => {
+                        dispatch::send(view, ports, hop.port, packet.buf);
+                        moved += 1;
+                        continue;
+                    }
+                    Err(reason) => Some(reason),
                 }
             }
-        }
-        if packet.until.is_due(view.now) {
-            view.stats.count_dropped(DropReason::NeighbourTimeout, 1);
+            None | Some(Route::Unresolved(..)) => packet
+                .until
+                .is_due(view.now)
+                .then_some(DropReason::NeighbourTimeout),
+            Some(_) => Some(DropReason::HostUnreachable),
+        };
+        if let Some(reason) = lost {
+            view.stats.count_dropped(reason, 1);
             continue;
         }
+        if !packet.asked {
+            packet.asked = resolve.push(packet.wants).is_ok();
+            room.unasked |= !packet.asked;
+        }
+        if room.packets.is_empty() {
+            room.first_due = packet.until;
+        }
         // There is room: as many as there were.
-        let _ = state.waiting.packets.try_push(packet);
+        let _ = room.packets.try_push(packet);
     }
     moved
+}
+
+/// Readies a packet for the next hop that it waited for.
+fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<(), DropReason> {
+    if buf.bytes().len() > hop.mtu as usize + ethernet::Header::LEN + ethernet::Tag::LEN {
+        return Err(DropReason::TooBig);
+    }
+    if rewrite::link(buf, hop) {
+        Ok(())
+    } else {
+        Err(DropReason::NoHeadroom)
+    }
 }
 
 /// What is known of the neighbour now.

@@ -165,7 +165,95 @@ fn an_overloaded_server_is_passed_over_by_all() {
     assert_eq!(pick(&alone, &Full(1)), None);
 }
 
+#[test]
+fn wrr_does_not_count_down_from_a_weight_of_the_list_before() {
+    let s = service(SchedulerName::Wrr, &[1_000_000_000, 1]);
+    let old = s.clone();
+    let mut s = s.with_edited_server(server(1, 1));
+    s.settle();
+    // A worker that has not seen the edit goes round its own list and writes its weight back.
+    assert_eq!(picks(&old, 3), [2, 1, 1]);
+    let start = std::time::Instant::now();
+    assert_eq!(picks(&s, 4), [2, 1, 2, 1]);
+    assert!(start.elapsed().as_millis() < 100);
+}
+
+/// The kernel's own way to walk, step by step, as `ip_vs_wrr.c` describes it.
+struct NaiveWrr {
+    place: usize,
+    weight: u32,
+}
+
+impl NaiveWrr {
+    /// Places are 1 to n in list order, 0 is the head.
+    fn pick(&mut self, weights: &[u32], full: &[bool]) -> Option<usize> {
+        let step = weights.iter().fold(0, |a, b| gcd(a, *b)).max(1);
+        let top = weights
+            .iter()
+            .max()
+            .copied()
+            .unwrap_or(0)
+            .saturating_sub(step - 1);
+        if weights.iter().all(|w| *w == 0) {
+            return None;
+        }
+        for _ in 0..10_000 {
+            self.place += 1;
+            if self.place > weights.len() {
+                self.place = 0;
+                self.weight = self.weight.saturating_sub(step);
+                if self.weight == 0 {
+                    self.weight = top;
+                    if weights.iter().zip(full).all(|(w, f)| *w == 0 || *f) {
+                        return None;
+                    }
+                }
+                continue;
+            }
+            if weights[self.place - 1] >= self.weight && !full[self.place - 1] {
+                return Some(self.place);
+            }
+        }
+        None
+    }
+}
+
+struct FullOnes(Vec<bool>);
+
+impl Loads for FullOnes {
+    fn load(&self, _: ServerIndex) -> Load {
+        Load::default()
+    }
+    fn overloaded(&self, server: ServerIndex) -> bool {
+        self.0[server.0 as usize]
+    }
+}
+
 proptest! {
+    /// wrr against the naive walk, with servers that fill up and drain between the picks.
+    #[test]
+    fn wrr_picks_as_a_naive_walk_does(
+        weights in prop::collection::vec(0u32..12, 1..6),
+        rounds in prop::collection::vec(prop::collection::vec(any::<bool>(), 6), 1..30),
+    ) {
+        let s = service(SchedulerName::Wrr, &weights);
+        let listed: Vec<u32> = s.servers().iter().map(|s| s.config.weight).collect();
+        // Where the edits that made the list have left the weight: the kernel's rule, once for each server.
+        let mut weight = 0;
+        for n in 1..=weights.len() {
+            let step = weights[..n].iter().fold(0, |a, b| gcd(a, *b)).max(1);
+            let top = weights[..n].iter().max().unwrap().saturating_sub(step - 1);
+            weight = if weight > top || weight == 0 { top } else { weight / step * step + u32::from(step > 1) };
+        }
+        let mut naive = NaiveWrr { place: 0, weight };
+        for full in rounds {
+            let by_place: Vec<bool> = s.servers().iter().map(|s| full[s.index.0 as usize % 6]).collect();
+            let loads = FullOnes((0..=weights.len()).map(|i| full[i % 6]).collect());
+            let expected = naive.pick(&listed, &by_place).map(|place| s.servers()[place - 1].index.0);
+            prop_assert_eq!(pick(&s, &loads), expected);
+        }
+    }
+
     /// Over one cycle every server gets exactly its weight divided by the common divisor.
     #[test]
     fn wrr_is_exact_over_a_cycle(weights in prop::collection::vec(0u32..20, 1..8)) {

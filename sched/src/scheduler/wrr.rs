@@ -121,56 +121,56 @@ impl Scheduler for Wrr {
 }
 
 impl Wrr {
-    /// Walks from `mark` to the first server whose weight reaches the current one. The walk ends after
-    /// a whole pass at the lowest step has found none; then the mark that it leaves is the kernel's too.
+    /// Walks from `mark` to the first server whose weight reaches the current one. At the end of the list
+    /// the current weight goes down to where the heaviest usable server reaches it: the kernel gets
+    /// there by walks that find nothing. So two walks are the most there are.
     fn walk<L: Loads>(&self, servers: &[Server], mark: Mark, loads: &L) -> (Mark, Option<usize>) {
-        let start = mark.place;
-        let mut stop = None;
-        let mut restarted = false;
-        let mut last_pass = false;
-        let mut place = mark.place;
-        let mut weight = mark.weight;
-        loop {
-            for (at, server) in behind(servers, place) {
-                if usable(server, weight, loads) {
-                    return (
-                        Mark {
-                            place: server.ordinal,
-                            weight,
-                        },
-                        Some(at),
-                    );
-                }
-                if stop == Some(server.ordinal) {
-                    return (
-                        Mark {
-                            place: server.ordinal,
-                            weight,
-                        },
-                        None,
-                    );
-                }
-            }
-            place = HEAD;
-            weight = weight.saturating_sub(self.step);
-            if weight == 0 {
-                weight = self.top;
-                // A whole pass at the lowest step is over, or the only walk began at the head.
-                if last_pass || start == HEAD {
-                    return (
-                        Mark {
-                            place: HEAD,
-                            weight,
-                        },
-                        None,
-                    );
-                }
-                restarted = true;
-            }
-            last_pass = weight <= self.step;
-            if last_pass && restarted && start != HEAD {
-                stop = Some(start);
-            }
+        // A worker that still saw the list before an edit may have left a weight out of this range.
+        let weight = if mark.weight == 0 {
+            self.top
+        } else {
+            mark.weight.min(self.top)
+        };
+        if let Some(found) = Self::first(servers, mark.place, weight, loads) {
+            return found;
         }
+        let usable = servers.iter().filter(|s| usable(s, 1, loads));
+        let reach = usable.map(|s| s.config.weight).max().unwrap_or(0);
+        let mut weight = weight.saturating_sub(self.step);
+        if weight == 0 || reach == 0 {
+            weight = self.top;
+        }
+        let above = weight.saturating_sub(reach);
+        if reach > 0 && above > 0 {
+            let steps = above.div_ceil(self.step);
+            weight = weight
+                .saturating_sub(steps.saturating_mul(self.step))
+                .max(1);
+        }
+        let nobody = (
+            Mark {
+                place: HEAD,
+                weight,
+            },
+            None,
+        );
+        Self::first(servers, HEAD, weight, loads).unwrap_or(nobody)
+    }
+
+    /// The first server behind a place that may be picked at this weight.
+    fn first<L: Loads>(
+        servers: &[Server],
+        place: Place,
+        weight: u32,
+        loads: &L,
+    ) -> Option<(Mark, Option<usize>)> {
+        let (at, server) = behind(servers, place).find(|(_, s)| usable(s, weight, loads))?;
+        Some((
+            Mark {
+                place: server.ordinal,
+                weight,
+            },
+            Some(at),
+        ))
     }
 }
