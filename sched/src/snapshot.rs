@@ -59,30 +59,21 @@ pub struct Snapshot {
     available: Vec<bool>,
     v4: Index<Addr4>,
     v6: Index<Addr6>,
-    /// Services of each family, those of marks included.
-    count_v4: u32,
-    count_v6: u32,
 }
 
 /// A family that services can be looked up in.
 pub trait SnapshotFamily: Family {
-    /// The family's name in a configuration.
-    const FAMILY: AddressFamily;
     #[doc(hidden)]
     fn index(snapshot: &Snapshot) -> &Index<Self::Addr>;
 }
 
 impl SnapshotFamily for V4 {
-    const FAMILY: AddressFamily = AddressFamily::Ipv4;
-
     fn index(snapshot: &Snapshot) -> &Index<Addr4> {
         &snapshot.v4
     }
 }
 
 impl SnapshotFamily for V6 {
-    const FAMILY: AddressFamily = AddressFamily::Ipv6;
-
     fn index(snapshot: &Snapshot) -> &Index<Addr6> {
         &snapshot.v6
     }
@@ -156,8 +147,6 @@ impl Snapshot {
         let index = service.index;
         self.remove(index);
         self.set_index(service.config.key, Some(index));
-        let count = self.count_mut(service.config.key.family());
-        *count = count.saturating_add(1);
         for server in service.servers() {
             self.set_available(server.index, true);
         }
@@ -177,8 +166,6 @@ impl Snapshot {
             self.set_available(server.index, false);
         }
         self.set_index(old.config.key, None);
-        let count = self.count_mut(old.config.key.family());
-        *count = count.saturating_sub(1);
         Some(old)
     }
 
@@ -203,22 +190,10 @@ impl Snapshot {
         }
     }
 
-    /// True if services of the family exist: without one the kernel takes its hooks out, and
-    /// packets of connections are Linux's too.
+    /// True if services of the family exist.
     #[must_use]
-    #[inline]
-    pub const fn has_family(&self, family: AddressFamily) -> bool {
-        match family {
-            AddressFamily::Ipv4 => self.count_v4 > 0,
-            AddressFamily::Ipv6 => self.count_v6 > 0,
-        }
-    }
-
-    const fn count_mut(&mut self, family: AddressFamily) -> &mut u32 {
-        match family {
-            AddressFamily::Ipv4 => &mut self.count_v4,
-            AddressFamily::Ipv6 => &mut self.count_v6,
-        }
+    pub fn has_family(&self, family: AddressFamily) -> bool {
+        self.services().any(|s| s.config.key.family() == family)
     }
 
     fn set_index(&mut self, key: ServiceKey, index: Option<ServiceIndex>) {
@@ -246,50 +221,6 @@ impl Snapshot {
         }
         if let Some(slot) = self.available.get_mut(at) {
             *slot = available;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{SchedulerName, ServiceConfig, ServiceFlags};
-
-    fn service(index: u32, key: ServiceKey) -> Service {
-        let config = ServiceConfig {
-            key,
-            scheduler: SchedulerName::Rr,
-            flags: ServiceFlags::default(),
-            persistence: None,
-            engine: None,
-        };
-        Service::new(ServiceIndex(index), config, true)
-    }
-
-    #[test]
-    fn a_family_is_there_from_its_first_service_to_its_last() {
-        use AddressFamily::{Ipv4, Ipv6};
-        let address = ServiceKey::Address {
-            protocol: crate::config::Transport::Tcp,
-            address: "10.0.0.100".parse().unwrap(),
-            port: 80,
-        };
-        let mark = |family| ServiceKey::Mark { mark: 1, family };
-        let mut snapshot = Snapshot::default();
-        let families = |s: &Snapshot| (s.has_family(Ipv4), s.has_family(Ipv6));
-        assert_eq!(families(&snapshot), (false, false));
-        for (index, key, after) in [
-            (0, address, (true, false)),
-            (0, address, (true, false)),
-            (1, mark(Ipv6), (true, true)),
-            (1, mark(Ipv4), (true, false)),
-        ] {
-            snapshot.put(service(index, key));
-            assert_eq!(families(&snapshot), after, "{key:?}");
-        }
-        for (index, after) in [(0, (true, false)), (0, (true, false)), (1, (false, false))] {
-            snapshot.remove(ServiceIndex(index));
-            assert_eq!(families(&snapshot), after, "without {index}");
         }
     }
 }

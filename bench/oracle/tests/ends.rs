@@ -8,11 +8,11 @@
 )]
 
 use pvs_dataplane::punt::PuntClass;
-use pvs_oracle::frames::{from_client, from_server, tcp};
+use pvs_oracle::frames::{from_client, tcp};
 use pvs_oracle::scenario::{self, at};
 use pvs_oracle::{Director, Side};
-use pvs_proto::wire::tcp::{ACK, FIN, RST, SYN};
-use pvs_sched::{Load, Method, ServerIndex, Snapshot, Transport};
+use pvs_proto::wire::tcp::{ACK, RST, SYN};
+use pvs_sched::{Load, Method, ServerIndex};
 
 const CLIENT: &str = "10.9.0.1:4001";
 const VIP: &str = "10.0.0.100:80";
@@ -23,11 +23,6 @@ const CELL: ServerIndex = ServerIndex(1);
 fn request(d: &mut Director, signal: u8) -> Vec<(Side, Vec<u8>)> {
     let frame = from_client(&tcp(at(CLIENT), at(VIP), signal, b""));
     d.send(Side::Client, &frame).unwrap()
-}
-
-fn reply(d: &mut Director, signal: u8) -> Vec<(Side, Vec<u8>)> {
-    let frame = from_server(1, &tcp(at(SERVER), at(CLIENT), signal, b""));
-    d.send(Side::Server, &frame).unwrap()
 }
 
 fn classes(d: &mut Director) -> Vec<PuntClass> {
@@ -50,37 +45,4 @@ fn a_syn_with_rst_ends_a_connection_that_is_over_and_begins_none() {
     assert_eq!(classes(&mut d), [PuntClass::Refused]);
     assert!(d.connections().is_empty());
     assert_eq!(d.load(CELL), Load::default());
-}
-
-#[test]
-fn without_a_service_of_the_family_packets_of_connections_are_linux_s() {
-    let mut d = scenario::director(&[(SERVER, Method::Masquerade)]).unwrap();
-    for signal in [SYN, ACK] {
-        assert_eq!(request(&mut d, signal).len(), 1);
-    }
-    let counted = d.counters(CELL);
-    let mut others = Snapshot::default();
-    others.put(scenario::service(
-        0,
-        Transport::Tcp,
-        at("[fd00::100]:80"),
-        true,
-    ));
-    d.configure(others);
-    d.sleep_ms(5_000);
-    assert!(request(&mut d, FIN | ACK).is_empty());
-    assert_eq!(classes(&mut d), [PuntClass::Local]);
-    assert!(reply(&mut d, ACK).is_empty());
-    assert_eq!(classes(&mut d), [PuntClass::Forwarded]);
-    let left = &d.connections()[0];
-    assert_eq!((left.state, left.expires_secs), ("ESTABLISHED", 895));
-    assert_eq!(d.counters(CELL), counted);
-
-    // A service brings the hooks back: replies are translated, requests have no server.
-    let mut service = Snapshot::default();
-    service.put(scenario::service(0, Transport::Tcp, at(VIP), true));
-    d.configure(service);
-    assert_eq!(reply(&mut d, ACK).len(), 1);
-    assert!(request(&mut d, ACK).is_empty());
-    assert_eq!(classes(&mut d), []);
 }

@@ -3,7 +3,6 @@
 use super::View;
 use super::decide;
 use super::hops::{HopFamily, ServerHops};
-use super::schedule;
 use crate::fib::{InterfaceIndex, PortIndex};
 use crate::port::{BURST, Batch, Buf};
 use crate::punt::PuntClass;
@@ -99,9 +98,6 @@ pub(super) fn carry<F: HopFamily, B: Buf>(
     batch: &mut Batch<B>,
     verdicts: &mut Verdicts,
 ) {
-    if !view.config.has_family(F::FAMILY) {
-        return leave(view, lane, verdicts);
-    }
     for item in lane.iter_mut() {
         item.candidate = table.candidate(item.hash);
     }
@@ -109,14 +105,5 @@ pub(super) fn carry<F: HopFamily, B: Buf>(
         if let Some(buf) = batch.get_mut(usize::from(item.at)) {
             verdicts.set(item.at, decide::decide(view, table, hops, item, buf));
         }
-    }
-}
-
-/// Without a service of its family a packet is Linux's, also one of a connection: the kernel takes
-/// its hooks out with the last service (`ip_vs_unregister_hooks`), and entries only age.
-#[cold]
-fn leave<F: HopFamily>(view: &View<'_>, lane: &Lane<F>, verdicts: &mut Verdicts) {
-    for item in lane {
-        verdicts.set(item.at, Verdict::Punt(schedule::class(view, &item.meta)));
     }
 }
