@@ -114,6 +114,12 @@ impl Lab {
         })
     }
 
+    /// There is a service.
+    #[must_use]
+    pub fn has_services(&self) -> bool {
+        self.store.snapshot().services().next().is_some()
+    }
+
     /// Runs commands that must do something and say nothing; returns the rule that leaves the
     /// recording out, if there is one.
     ///
