@@ -38,10 +38,10 @@ pub struct PortConfig {
     /// The network namespace of the mirror tap: a name under /run/netns or a path; that of pvsd if not given.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// Who is on it.
+    /// Who is on it. It decides how packets find their worker, so with one worker it changes nothing.
     #[serde(default)]
     pub role: Role,
-    /// Its MTU; the device's own if not given.
+    /// Its MTU; 1500 if not given, or the largest of the device if that is less.
     #[serde(default)]
     pub mtu: Option<u16>,
 }
@@ -278,10 +278,13 @@ fn check(config: &Config) -> Result<()> {
         workers.count
     );
     let connections = config.table.connections;
-    ensure!(
-        (1024..=1 << 28).contains(&connections),
-        "table.connections is {connections}: 1024 to 268435456 are possible"
-    );
+    let connections6 = config.table.connections6.unwrap_or(connections);
+    for (key, value) in [("connections", connections), ("connections6", connections6)] {
+        ensure!(
+            (1024..=1 << 28).contains(&value),
+            "table.{key} is {value}: 1024 to 268435456 are possible"
+        );
+    }
     let servers = config.table.servers;
     ensure!(
         (1..=pvs_sched::limits::SERVERS_MAX as u32).contains(&servers),

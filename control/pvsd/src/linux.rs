@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// How long the mirror sleeps at most: what a worker's wish for a neighbour may wait.
 const TURN: Duration = Duration::from_millis(5);
 
+/// A pause after a failure, so that one that stays does not fill the log.
+const FAILURE_PAUSE: Duration = Duration::from_millis(100);
+
 /// How often managed neighbours are looked after.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -92,7 +95,10 @@ impl MirrorThread {
                     ready.store(true, Relaxed);
                 }
                 Ok(None) => {}
-                Err(error) => tracing::error!("{error}"),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    std::thread::sleep(FAILURE_PAUSE);
+                }
             }
             self.fibs.reclaim();
             self.serve_wishes();

@@ -12,6 +12,8 @@ mod plane;
 mod ports;
 mod rules;
 mod signals;
+mod threads;
+mod watch;
 mod worker;
 
 use anyhow::Result;

@@ -1,7 +1,7 @@
 //! The ports: DPDK's devices, the drop on a kernel netdev behind one, and the mirror taps.
 
 use crate::config::{Config, Hugepages, PortConfig, name_of};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use pvs_dataplane::fib::PortIndex;
 use pvs_dpdk::{Device, DeviceConfig, DpdkPort, Eal, EalConfig, HugepageUse, Mempool};
 use pvs_linux::{
@@ -22,10 +22,8 @@ const POOL_CACHE: u32 = 256;
 pub struct OpenPort {
     /// Its mirror.
     pub tap: Arc<MirrorTap>,
-    /// The mirror's namespace.
-    pub namespace: Namespace,
-    /// Runs as long as this.
-    _device: Device,
+    /// The device, as control sees it.
+    pub device: Device,
     /// Removed when the port is closed.
     _ingress: Option<IngressDrop>,
 }
@@ -34,6 +32,8 @@ pub struct OpenPort {
 pub struct Ports {
     /// In the order of their indices.
     pub open: Vec<OpenPort>,
+    /// The mirrors' namespace.
+    pub namespace: Namespace,
     /// The worker's queue of each.
     pub queues: Vec<DpdkPort>,
     /// Where buffers come from.
@@ -47,15 +47,14 @@ pub struct Ports {
 /// # Errors
 /// One line that says what is missing.
 pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
-    let swept = IngressDrop::sweep()?;
-    for ifname in swept {
-        tracing::info!("removed what a killed pvsd left on {ifname}");
+    let namespace = common_namespace(config)?;
+    if config.port.iter().any(PortConfig::feeds_host_too) {
+        for ifname in IngressDrop::sweep()? {
+            tracing::info!("removed what a killed pvsd left on {ifname}");
+        }
     }
-    let namespaces: Vec<Namespace> = config.port.iter().map(namespace).collect::<Result<_>>()?;
-    let mut drops = Vec::new();
-    for (port, namespace) in config.port.iter().zip(&namespaces) {
-        drops.push(guard(port, namespace)?);
-    }
+    let guard = |port: &PortConfig| guard(port, &namespace);
+    let drops: Vec<_> = config.port.iter().map(guard).collect::<Result<_>>()?;
     let eal = start_dpdk(config, cpus)?;
     let mtu = config
         .port
@@ -73,7 +72,7 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
         None,
     )?;
     let (mut open, mut queues) = (Vec::new(), Vec::new());
-    for ((port, namespace), ingress) in config.port.iter().zip(namespaces).zip(drops) {
+    for (port, ingress) in config.port.iter().zip(drops) {
         let settings = DeviceConfig {
             mtu: port.mtu,
             ..DeviceConfig::default()
@@ -91,17 +90,33 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
         queues.extend(pairs.pop());
         open.push(OpenPort {
             tap,
-            namespace,
-            _device: device,
+            device,
             _ingress: ingress,
         });
     }
     Ok(Ports {
         open,
+        namespace,
         queues,
         pool,
         _eal: eal,
     })
+}
+
+/// The one namespace of all mirrors: forwarding information comes from one.
+fn common_namespace(config: &Config) -> Result<Namespace> {
+    let mut all = config
+        .port
+        .iter()
+        .map(namespace)
+        .collect::<Result<Vec<_>>>()?
+        .into_iter();
+    let first = all.next().context("no port is configured")?;
+    ensure!(
+        all.all(|other| other.is_same(&first)),
+        "the mirrors are in several namespaces: put all of them into one"
+    );
+    Ok(first)
 }
 
 fn namespace(port: &PortConfig) -> Result<Namespace> {
@@ -158,11 +173,7 @@ fn mirror(port: &PortConfig, namespace: &Namespace, device: &Device) -> Result<A
         mac: caps.mac,
         mtu: caps.mtu,
     };
-    let tap = MirrorTap::open(namespace, &config)?;
-    if let Ok(link) = device.link() {
-        tap.set_carrier(link.up)?;
-    }
-    Ok(Arc::new(tap))
+    Ok(Arc::new(MirrorTap::open(namespace, &config)?))
 }
 
 impl Ports {

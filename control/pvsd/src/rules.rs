@@ -3,53 +3,95 @@
 use anyhow::{Context, Result, ensure};
 use pvs_control::cli::{self, Asked, Io, Link, LinkError, SystemNames};
 use pvs_control::command::Command;
-use pvs_control::reply::Outcome;
-use pvs_control::{Plane, Store};
+use pvs_control::{Connection, Cursor, Lag, Plane, Store};
+use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
 use std::path::Path;
+use std::time::Duration;
+
+/// Before there are workers: nothing is counted, nobody has to see anything.
+struct NoWorkers;
+
+impl Plane for NoWorkers {
+    fn publish(&mut self, _: Snapshot) {}
+    fn wait_seen(&mut self, _: u64, _: Duration) -> Result<(), Lag> {
+        Ok(())
+    }
+    fn counters(&self, _: ServerIndex) -> Counters {
+        Counters::default()
+    }
+    fn load(&self, _: ServerIndex) -> Load {
+        Load::default()
+    }
+    fn connections(&mut self, _: Cursor, _: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag> {
+        Ok(None)
+    }
+    fn table_size(&self) -> u64 {
+        0
+    }
+}
 
 /// The store itself in place of a socket.
-struct Direct<'a> {
-    store: &'a mut Store,
-    plane: &'a dyn Plane,
-}
+struct Direct<'a>(&'a mut Store);
 
 impl Link for Direct<'_> {
     fn ask(&mut self, commands: &[Command], asked: Asked<'_>) -> Result<Option<String>, LinkError> {
-        for command in commands {
-            let outcome = self.store.apply(command, self.plane);
-            asked(outcome.unwrap_or_else(Outcome::Refused)).map_err(LinkError::Output)?;
+        for outcome in self.0.apply_all(commands, &NoWorkers) {
+            asked(outcome).map_err(LinkError::Output)?;
         }
         Ok(None)
     }
 }
 
-/// Loads a file.
+/// Loads a file into a store that nobody serves yet.
 ///
 /// # Errors
 /// It can't be read, or one of its lines is wrong: pvsd does not start with half of its rules.
-pub fn load(file: &Path, store: &mut Store, plane: &dyn Plane) -> Result<()> {
+pub fn load(file: &Path, store: &mut Store) -> Result<()> {
     let shown = file.display();
-    let mut input = std::fs::File::open(file).with_context(|| {
+    let text = std::fs::read_to_string(file).with_context(|| {
         format!("rules.file {shown}: make it with pvsadm -S, or take the line out")
     })?;
-    let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let mut io = Io {
-        input: &mut input,
-        output: &mut output,
-        errors: &mut errors,
-    };
     let argv = ["pvsd", "-R"].map(str::to_owned);
-    let status = cli::run(
-        &argv,
-        &SystemNames::new(),
-        &mut Direct { store, plane },
-        &mut io,
-    )?;
-    let errors = String::from_utf8_lossy(&errors);
-    let first = errors.lines().next().unwrap_or("a line is wrong");
-    ensure!(
-        status == 0 && errors.is_empty(),
-        "rules.file {shown}: {first}"
-    );
+    for (number, line) in (1..).zip(text.lines()) {
+        let (mut output, mut errors) = (Vec::<u8>::new(), Vec::<u8>::new());
+        let mut input = line.as_bytes();
+        let mut io = Io {
+            input: &mut input,
+            output: &mut output,
+            errors: &mut errors,
+        };
+        let status = cli::run(&argv, &SystemNames::new(), &mut Direct(store), &mut io)?;
+        let told = String::from_utf8_lossy(&errors);
+        let told: String = told.lines().next().unwrap_or("not understood").into();
+        ensure!(
+            status == 0 && errors.is_empty(),
+            "rules.file {shown}: line {number}: {told}"
+        );
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvs_control::Capabilities;
+
+    fn loaded(rules: &str) -> Result<usize> {
+        let name = format!("pvsd-rules-{}-{}", std::process::id(), rules.len());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, rules).unwrap();
+        let mut store = Store::new(Capabilities::BASIC);
+        let result = load(&file, &mut store);
+        std::fs::remove_file(&file).unwrap();
+        result.map(|()| store.snapshot().services().map(|s| s.servers().len()).sum())
+    }
+
+    #[test]
+    fn a_saved_file_is_loaded_and_a_wrong_line_is_named() {
+        let rules = "-A -t 10.0.0.1:80 -s wlc\n\n-a -t 10.0.0.1:80 -r 10.1.1.1:80 -m -w 3\n";
+        assert_eq!(loaded(rules).unwrap(), 1);
+        let wrong = format!("{rules}-a -t 10.0.0.2:80 -r 10.1.1.1:80 -m\n");
+        let told = loaded(&wrong).unwrap_err().to_string();
+        assert!(told.ends_with("line 4: Service not defined"), "{told}");
+    }
 }

@@ -6,17 +6,12 @@ use crate::logging::Log;
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
-
-/// How often a stop that came from inside is noticed.
-const LOOK_PERIOD: Duration = Duration::from_millis(50);
 
 /// The signals that pvsd answers; made before other threads, so that none is lost.
 pub struct Watch(Signals);
 
 impl Watch {
-    /// From now on signals are kept for [`wait`](Self::wait).
+    /// From now on signals are kept for [`end`](Self::end).
     ///
     /// # Errors
     /// The system refuses.
@@ -26,22 +21,16 @@ impl Watch {
         ))
     }
 
-    /// Returns when pvsd is to end: by a signal, or because `stop` was set by a thread that failed.
-    pub fn wait(&mut self, args: &Args, running: &Config, log: &Log, stop: &AtomicBool) {
-        loop {
-            for signal in self.0.pending() {
-                if signal == SIGHUP {
-                    reload(args, running, log);
-                    continue;
-                }
+    /// Answers the signals that came; true if pvsd is to end.
+    pub fn end(&mut self, args: &Args, running: &Config, log: &Log) -> bool {
+        for signal in self.0.pending() {
+            if signal != SIGHUP {
                 tracing::info!("ends on signal {signal}");
-                return;
+                return true;
             }
-            if stop.load(Relaxed) {
-                return;
-            }
-            std::thread::sleep(LOOK_PERIOD);
+            reload(args, running, log);
         }
+        false
     }
 }
 

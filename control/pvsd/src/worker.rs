@@ -4,13 +4,14 @@ use crate::config::IdleConfig;
 use anyhow::{Context, Result};
 use pvs_dataplane::worker::{Idle, MonotonicClock, Worker, run};
 use pvs_dpdk::{DpdkPort, WorkerThread};
-use std::sync::atomic::AtomicBool;
+use rustix::thread::{CpuSet, sched_setaffinity};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Empty turns before a nap: some hundred microseconds.
 const TURNS_BEFORE_NAP: u32 = 2048;
 
-/// A nap: short against any timeout, long against a turn.
+/// A nap: short against any timeout, long against a turn. The kernel's timer slack adds some 50 us.
 const NAP: Duration = Duration::from_micros(100);
 
 impl From<IdleConfig> for Idle {
@@ -25,7 +26,7 @@ impl From<IdleConfig> for Idle {
     }
 }
 
-/// Polls on `core` until `stop`.
+/// Polls on `core` until `stop`; counts itself in once it does.
 ///
 /// # Errors
 /// The thread can't be pinned or registered.
@@ -33,6 +34,7 @@ pub fn drive(
     worker: &mut Worker<DpdkPort>,
     core: usize,
     idle: Idle,
+    polling: &AtomicUsize,
     stop: &AtomicBool,
 ) -> Result<()> {
     let id = core_affinity::CoreId { id: core };
@@ -41,6 +43,7 @@ pub fn drive(
         "the worker can't be pinned to core {core}: choose another by workers.cores"
     );
     let _registered = WorkerThread::register().context("the worker's thread")?;
+    polling.fetch_add(1, Relaxed);
     run(worker, &MonotonicClock, idle, stop);
     Ok(())
 }
@@ -70,6 +73,18 @@ pub fn cores(asked: &[usize], count: usize) -> Result<Vec<usize>> {
         all.len()
     );
     Ok(all.iter().rev().take(count).copied().collect())
+}
+
+/// Keeps the calling thread, and the threads that it will start, to these cores.
+///
+/// # Errors
+/// The system refuses.
+pub fn stay_on(cores: &[usize]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for core in cores.iter().filter(|core| **core < CpuSet::MAX_CPU) {
+        set.set(*core);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("can't run on the cores {cores:?}"))
 }
 
 /// The cores that no worker has, or all if there is none.

@@ -158,6 +158,25 @@ impl Drop for Daemon {
     }
 }
 
+/// The CPUs of each thread of a process, by its name.
+fn threads(pid: u32) -> Vec<(String, String)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .map(|task| {
+            let task = task.unwrap().path();
+            let name = fs::read_to_string(task.join("comm"))
+                .unwrap()
+                .trim()
+                .to_owned();
+            let status = fs::read_to_string(task.join("status")).unwrap();
+            let cpus = status
+                .lines()
+                .find_map(|l| l.strip_prefix("Cpus_allowed_list:"));
+            (name, cpus.unwrap().trim().to_owned())
+        })
+        .collect()
+}
+
 /// Fails with status 1 and one line on standard error.
 fn refuses(config: &Path, wanted: &str) {
     let output = pvsd(config, &[]);
@@ -206,7 +225,9 @@ fn what_is_wrong_is_told_in_one_line() {
         "[rules]\nfile = \"{}\"\n",
         place.dir.join("rules").display()
     ));
-    refuses(&config, "Service not defined");
+    refuses(&config, "line 2: Service not defined");
+    with("[table]\n", "[table]\nconnections6 = 4294967295\n");
+    refuses(&config, "table.connections6 is 4294967295");
     assert!(
         !place.socket().exists(),
         "a pvsd that did not start leaves no socket"
@@ -219,6 +240,28 @@ fn lives_from_ready_to_sigterm_and_leaves_only_its_tap() {
     let config = place.config("");
     let daemon = Daemon::start(&config);
     assert!(place.links().contains(" pvs0: "), "{}", place.links());
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let threads = threads(daemon.child.id());
+    for (name, cpus) in &threads {
+        let is_worker = name.starts_with("pvs-worker");
+        let on_last_core = *cpus == (cores - 1).to_string();
+        assert!(
+            cores == 1 || is_worker == on_last_core,
+            "{name} may run on {cpus}"
+        );
+    }
+    for wanted in [
+        "pvs-worker-0",
+        "pvs-exchange",
+        "pvs-mirror",
+        "pvs-control",
+        "eal-intr-thread",
+    ] {
+        assert!(
+            threads.iter().any(|t| t.0 == wanted),
+            "no {wanted} among {threads:?}"
+        );
+    }
     refuses(&config, "another pvsd is listening there");
     assert!(
         place.socket().exists(),

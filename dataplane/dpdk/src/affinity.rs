@@ -25,6 +25,18 @@ impl Affinity {
         }
     }
 
+    /// The mask of these CPUs; one past the end of the set is left out.
+    pub(crate) fn of(cpus: &[usize]) -> Self {
+        // SAFETY: a cpu_set_t is an array of integers, for which all-zero is a value.
+        let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+        let highest = mem::size_of_val(&set) * 8;
+        for cpu in cpus.iter().filter(|cpu| **cpu < highest) {
+            // SAFETY: `cpu` is below the number of bits in the set.
+            unsafe { libc::CPU_SET(*cpu, &mut set) };
+        }
+        Self(set)
+    }
+
     /// The CPUs in the mask.
     pub(crate) fn cpus(&self) -> Vec<usize> {
         let highest = mem::size_of_val(&self.0) * 8;
@@ -59,5 +71,10 @@ mod tests {
         assert!(!saved.cpus().is_empty());
         saved.apply().unwrap();
         assert_eq!(Affinity::current().unwrap().cpus(), saved.cpus());
+    }
+
+    #[test]
+    fn a_mask_holds_the_cpus_it_was_made_of() {
+        assert_eq!(Affinity::of(&[3, 0, 1 << 20]).cpus(), [0, 3]);
     }
 }

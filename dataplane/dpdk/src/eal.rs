@@ -119,6 +119,16 @@ impl Eal {
         })?;
         let memory = memory(config)?;
         let arguments = arguments(config, memory.is_some(), &affinity.cpus())?;
+        // DPDK's own threads get the caller's CPUs less those of lcores, or lcore 0's if none is left:
+        // with the caller on lcore 0's CPUs these are what is left, and no other.
+        let own = match config.cpus.as_slice() {
+            [] => Ok(()),
+            cpus => Affinity::of(cpus).apply(),
+        };
+        own.map_err(|error| EalError::System {
+            what: "CPU affinity",
+            error,
+        })?;
         let started = start(arguments);
         let restored = affinity.apply();
         let (reservation, lock) = memory.unzip();
