@@ -2,6 +2,7 @@
 
 use crate::{frames, laboratory};
 use anyhow::{Context, Result, ensure};
+use crossbeam::queue::ArrayQueue;
 use pvs_dataplane::engine::{self, Engine, EngineConfig, Handle};
 use pvs_dataplane::fib::{Fib, PortIndex};
 use pvs_dataplane::memory::{Cable, MemoryBuf, MemoryPool, MemoryPort};
@@ -9,7 +10,7 @@ use pvs_dataplane::port::{Buf, Caps, Pool};
 use pvs_dataplane::punt::{PuntClass, PuntRings};
 use pvs_dataplane::reason::Loss;
 use pvs_dataplane::table::HashKeys;
-use pvs_dataplane::worker::{PlaceInTable, Record, Worker};
+use pvs_dataplane::worker::{PlaceInTable, Record, ResolveRequest, Worker};
 use pvs_epoch::Publisher;
 use pvs_proto::MacAddr;
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
@@ -46,6 +47,7 @@ pub struct Director {
     snapshots: Publisher<Snapshot>,
     fibs: Publisher<Fib>,
     punt: Arc<PuntRings<MemoryBuf>>,
+    resolve: Arc<ArrayQueue<ResolveRequest>>,
     client: Cable,
     server: Cable,
     pool: MemoryPool,
@@ -84,6 +86,7 @@ impl Director {
             snapshots: engine.snapshots,
             fibs: engine.fibs,
             punt: engine.punt,
+            resolve: engine.resolve,
             client,
             server,
             pool,
@@ -205,6 +208,13 @@ impl Director {
             port: side.port(),
         };
         buf.fill(frame) && self.handle.inject.push(injected(buf)).is_ok()
+    }
+
+    /// The neighbours that the worker asked Linux for since the last call.
+    pub fn wishes(&mut self) -> Vec<IpAddr> {
+        core::iter::from_fn(|| self.resolve.pop())
+            .map(|wish| wish.address)
+            .collect()
     }
 
     /// How often a packet was lost for a reason.

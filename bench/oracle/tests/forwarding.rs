@@ -769,6 +769,25 @@ fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counte
 }
 
 #[test]
+fn linux_is_asked_for_a_neighbour_and_for_a_dead_one_again() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    let syn = from_client(&tcp(at(CLIENT), at(VIP), SYN, b""));
+    d.route(fib_with(None, 2, Some(VIP)));
+    d.send(Side::Client, &syn).unwrap();
+    assert_eq!(
+        d.wishes(),
+        [at(SERVER).ip()],
+        "once, while the packet waits"
+    );
+    d.sleep_ms(500);
+    assert!(d.wishes().is_empty());
+    d.route(fib_with(Some(Neighbour::Failed), 3, Some(VIP)));
+    d.send(Side::Client, &syn).unwrap();
+    assert_eq!(d.wishes(), [at(SERVER).ip()]);
+    assert_eq!(d.losses(), [("host_unreachable", 2)]);
+}
+
+#[test]
 fn a_neighbour_with_another_hardware_address_is_followed_at_once() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
     let to = |d: &mut Director, flags| {

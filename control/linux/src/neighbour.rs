@@ -6,8 +6,9 @@
 //! NTF_USE and is repeated every [`REFRESH`], which is all that older kernels understand of it.
 //!
 //! The servers' next hops are kept while the servers are configured. Those that workers ask for
-//! (clients and gateways on the link) are kept for [`KEEP`] after the last request, and only for
-//! [`KEEP_UNRESOLVED`] if nobody answers; there are [`ON_DEMAND_MAX`] of them at most. A neighbour that
+//! (clients and gateways on the link) are kept for [`KEEP`] after the last request, a gateway that answers
+//! as long as a route leads to it, and one that does not answer for [`KEEP_UNRESOLVED`] only; there are
+//! [`ON_DEMAND_MAX`] of them at most. A neighbour that
 //! the operator or a routing daemon entered is left alone: managing it would unset its permanence.
 
 use crate::mirror::{NeighbourView, NextHop};
@@ -105,13 +106,14 @@ impl Plan {
             };
             self.wanted.entry(hop).or_insert(new);
         }
+        let gateways = mirror.gateways();
         let mut actions = Vec::new();
         self.wanted.retain(|hop, wanted| {
             let state = mirror.neighbour(*hop);
             if state == NeighbourView::Fixed {
                 return wanted.serves;
             }
-            if !wanted.is_kept(state, now) {
+            if !wanted.is_kept(state, gateways.contains(hop), now) {
                 actions.push(match state {
                     NeighbourView::Resolved => Action::Release(*hop),
                     _ => Action::Forget(*hop),
@@ -133,13 +135,14 @@ impl Plan {
 }
 
 impl Wanted {
-    fn is_kept(&self, state: NeighbourView, now: Instant) -> bool {
+    fn is_kept(&self, state: NeighbourView, is_gateway: bool, now: Instant) -> bool {
         let limit = match state {
             NeighbourView::Resolved => KEEP,
             _ => KEEP_UNRESOLVED,
         };
         let recent = |at| now.duration_since(at) < limit;
-        self.serves || self.requested.is_some_and(recent)
+        let in_use = is_gateway && self.requested.is_some() && state == NeighbourView::Resolved;
+        self.serves || in_use || self.requested.is_some_and(recent)
     }
 
     /// True, and noted, if the kernel was not asked for so long.

@@ -85,6 +85,8 @@ pub enum Route<A> {
     Elsewhere,
     /// No route.
     Unreachable,
+    /// A neighbour that does not answer: Linux may try again if it is asked.
+    Failed(InterfaceIndex, A),
 }
 
 /// What is known of a neighbour.
@@ -172,7 +174,7 @@ impl<A: Address> Lookup<A> for Routes<A> {
             .partition_point(|(i, a, _)| (*i, *a) < (interface, addr));
         match self.neighbours.get(at) {
             Some((i, a, hop)) if (*i, *a) == (interface, addr) => {
-                hop.map_or(Route::Unreachable, Route::Hop)
+                hop.map_or(Route::Failed(interface, addr), Route::Hop)
             }
             _ => Route::Unresolved(interface, addr),
         }

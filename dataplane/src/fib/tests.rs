@@ -45,7 +45,8 @@ fn a_packet_takes_the_longest_prefix_and_its_neighbour() {
         fib.route::<V4>(a4("192.168.1.1")),
         Route::Unresolved(eth1, a4("192.168.1.1"))
     );
-    assert_eq!(fib.route::<V4>(a4("192.168.1.2")), Route::Unreachable);
+    let dead = a4("192.168.1.2");
+    assert_eq!(fib.route::<V4>(dead), Route::Failed(eth1, dead));
     assert_eq!(fib.route::<V4>(a4("192.168.1.254")), Route::Local);
     assert_eq!(fib.route::<V4>(a4("172.31.255.255")), Route::Unreachable);
     assert!(matches!(fib.route::<V4>(a4("172.32.0.0")), Route::Hop(_)));

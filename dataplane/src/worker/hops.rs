@@ -2,7 +2,8 @@
 
 use super::View;
 use super::lane::Verdict;
-use crate::fib::{Fib, FibFamily, Hop, HopIndex, Route};
+use super::waiting::ResolveRequest;
+use crate::fib::{FibFamily, Hop, HopIndex, Route};
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::table::Entry;
@@ -46,7 +47,7 @@ impl ServerHops {
                 return Ok(hop);
             }
         }
-        let (index, hop) = route::<F>(view.fib, address)?;
+        let (index, hop) = route::<F>(view, address)?;
         if let Some(slot) = self.0.get_mut(server.0 as usize) {
             *slot = Cached {
                 fib,
@@ -70,26 +71,38 @@ pub(super) fn to_client<'a, F: HopFamily>(
     {
         return Ok(hop);
     }
-    let (index, hop) = route::<F>(view.fib, entry.client)?;
+    let (index, hop) = route::<F>(view, entry.client)?;
     entry.set_next_hop(view.fib.version, index);
     Ok(hop)
 }
 
 /// Notes that an entry was looked at under this version, with the way to its client if there is one now.
 pub(super) fn revalidate<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) {
-    let hop = route::<F>(view.fib, entry.client).map_or(HopIndex::NONE, |(index, _)| index);
+    let hop = route::<F>(view, entry.client).map_or(HopIndex::NONE, |(index, _)| index);
     entry.set_next_hop(view.fib.version, hop);
 }
 
-fn route<F: HopFamily>(fib: &Fib, address: F::Addr) -> Result<(HopIndex, &Hop), Verdict> {
-    match fib.route::<F>(address) {
-        Route::Hop(index) => match fib.hop(index) {
-            Some(hop) => Ok((index, hop)),
-            None => Err(Verdict::drop(DropReason::HostUnreachable)),
-        },
+fn route<'a, F: HopFamily>(
+    view: &View<'a>,
+    address: F::Addr,
+) -> Result<(HopIndex, &'a Hop), Verdict> {
+    let unreachable = Verdict::drop(DropReason::HostUnreachable);
+    match view.fib.route::<F>(address) {
+        Route::Hop(index) => view
+            .fib
+            .hop(index)
+            .map(|hop| (index, hop))
+            .ok_or(unreachable),
         Route::Local => Err(Verdict::Punt(PuntClass::Local)),
         Route::Unresolved(interface, neighbour) => Err(Verdict::Wait(interface, neighbour.into())),
+        Route::Failed(interface, neighbour) => {
+            // As a kernel that forwards by itself: this packet is lost, but Linux tries again. A full
+            // ring has enough to try.
+            let address = neighbour.into();
+            let _ = view.resolve.push(ResolveRequest { interface, address });
+            Err(unreachable)
+        }
         Route::Elsewhere => Err(Verdict::drop(DropReason::NoPort)),
-        Route::Unreachable => Err(Verdict::drop(DropReason::HostUnreachable)),
+        Route::Unreachable => Err(unreachable),
     }
 }

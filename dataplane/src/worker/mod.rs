@@ -82,6 +82,7 @@ struct View<'a> {
     now: Ticks,
     cells: &'a Cells,
     stats: &'a WorkerStats,
+    resolve: &'a ArrayQueue<ResolveRequest>,
     steering: Steering,
     rehearse_failure: bool,
 }
@@ -166,11 +167,12 @@ impl<P: Port> Worker<P> {
             now: Ticks::at_nanos(nanos),
             cells: &shared.cells,
             stats: &shared.stats,
+            resolve: &shared.resolve,
             steering: *steering,
             rehearse_failure: *rehearse_failure,
         };
         // Before new frames: what waited for the same neighbour came first.
-        let settled = waiting::serve(&view, state, ports, &shared.resolve);
+        let settled = waiting::serve(&view, state, ports);
         let mut received = 0;
         for at in 0..ports.len() {
             received += turn(&view, state, ports, shared, at);

@@ -9,7 +9,6 @@ use crate::fib::{Hop, InterfaceIndex, Route};
 use crate::port::{Buf, Port};
 use crate::reason::DropReason;
 use arrayvec::ArrayVec;
-use crossbeam::queue::ArrayQueue;
 use pvs_proto::wire::ethernet;
 use pvs_proto::{Addr4, Addr6, Ticks, V4, V6};
 use std::net::IpAddr;
@@ -88,7 +87,6 @@ pub(super) fn serve<P: Port>(
     view: &View<'_>,
     state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
-    resolve: &ArrayQueue<ResolveRequest>,
 ) -> usize {
     let room = &mut state.waiting;
     let news = room.seen != view.fib.version;
@@ -96,7 +94,7 @@ pub(super) fn serve<P: Port>(
     if room.packets.is_empty() || !(news || room.unasked || room.first_due.is_due(view.now)) {
         return 0;
     }
-    serve_waiting(view, room, ports, resolve, news)
+    serve_waiting(view, room, ports, news)
 }
 
 #[cold]
@@ -104,7 +102,6 @@ fn serve_waiting<P: Port>(
     view: &View<'_>,
     room: &mut WaitingRoom<P::Buf>,
     ports: &mut [Lineup<P>],
-    resolve: &ArrayQueue<ResolveRequest>,
     news: bool,
 ) -> usize {
     let mut moved = 0;
@@ -136,7 +133,7 @@ fn serve_waiting<P: Port>(
             continue;
         }
         if !packet.asked {
-            packet.asked = resolve.push(packet.wants).is_ok();
+            packet.asked = view.resolve.push(packet.wants).is_ok();
             room.unasked |= !packet.asked;
         }
         if room.packets.is_empty() {

@@ -279,6 +279,21 @@ impl Routes {
             .map(|(prefix, entries)| (prefix, entries.as_slice()))
     }
 
+    /// The gateways of all routes, each with its interface; one may come several times.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+        let ways = self
+            .iter()
+            .flat_map(|(_, entries)| entries)
+            .map(|entry| &entry.way);
+        let exits = ways.filter_map(|way| match way {
+            Way::Out(exits) => Some(exits),
+            _ => None,
+        });
+        exits
+            .flatten()
+            .filter_map(|exit| Some((exit.ifindex, exit.gateway?)))
+    }
+
     /// The way to an address, as the kernel finds it: table local first, then the longest prefix of
     /// main, then the lowest metric.
     pub(crate) fn way(&self, to: IpAddr) -> Option<&Way> {

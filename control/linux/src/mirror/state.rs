@@ -227,6 +227,15 @@ impl Mirror {
         })
     }
 
+    /// The gateways of all routes out by an interface of pvs.
+    #[must_use]
+    pub fn gateways(&self) -> BTreeSet<NextHop> {
+        let all = self.v4.gateways().chain(self.v6.gateways());
+        let ours = all.filter(|(ifindex, _)| self.is_ours(*ifindex));
+        ours.map(|(ifindex, address)| NextHop { ifindex, address })
+            .collect()
+    }
+
     /// What the kernel knows of a neighbour.
     #[must_use]
     pub fn neighbour(&self, hop: NextHop) -> NeighbourView {

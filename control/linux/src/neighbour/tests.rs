@@ -121,3 +121,22 @@ fn a_scan_finds_an_end_and_servers_keep_their_place() {
     );
     assert_eq!((plan.on_demand(), plan.wanted.len()), (0, 1));
 }
+
+#[test]
+fn a_gateway_that_a_worker_asked_for_is_kept_while_a_route_leads_to_it() {
+    let (mut mirror, mut plan, start) = lab();
+    let gateway = hop("10.0.0.254");
+    assert_eq!(plan.request(gateway, start), Some(Action::Manage(gateway)));
+    know(&mut mirror, "10.0.0.254", NeighbourState::Reachable);
+    for n in 1..=40 {
+        let refreshed = plan.tick(&mirror, start + REFRESH * n);
+        assert_eq!(refreshed, [Action::Manage(gateway)], "after {n} periods");
+    }
+    let mut mirror = crate::mirror::tests::mirror();
+    add(&mut mirror, unicast("10.0.0.0/24", &[oif(TAP0)]));
+    know(&mut mirror, "10.0.0.254", NeighbourState::Reachable);
+    assert_eq!(
+        plan.tick(&mirror, start + REFRESH * 41),
+        [Action::Release(gateway)]
+    );
+}

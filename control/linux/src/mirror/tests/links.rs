@@ -63,7 +63,7 @@ fn states_of_neighbours() {
     let resolved = |m: &mut Mirror| match to4(&m.update().unwrap(), "10.0.0.7") {
         Route::Hop(_) => "hop",
         Route::Unresolved(..) => "unresolved",
-        Route::Unreachable => "unreachable",
+        Route::Failed(..) => "failed",
         other => panic!("{other:?}"),
     };
     see(&mut m, neighbour(TAP0, "10.0.0.7", S::Incomplete, None));
@@ -75,7 +75,7 @@ fn states_of_neighbours() {
         assert!(m.update().is_none(), "{same:?} still forwards");
     }
     see(&mut m, neighbour(TAP0, "10.0.0.7", S::Failed, None));
-    assert_eq!(resolved(&mut m), "unreachable");
+    assert_eq!(resolved(&mut m), "failed");
     see(&mut m, neighbour(TAP0, "10.0.0.7", S::Permanent, Some(8)));
     let update = m.update().unwrap();
     let Route::Hop(at) = to4(&update, "10.0.0.7") else {
