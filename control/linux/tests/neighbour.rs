@@ -247,7 +247,7 @@ fn the_kernel_s_word_that_nobody_answers_is_heard() {
         u.fib
             .route::<V4>(std::net::Ipv4Addr::new(192, 0, 2, 99).into())
     };
-    let mut failed = |u: &Update| to(u) == Route::Unreachable;
+    let mut failed = |u: &Update| matches!(to(u), Route::Failed(..));
     within(&mut watcher, Duration::from_secs(5), "failure", &mut failed);
 }
 

@@ -142,7 +142,11 @@ impl Wrr {
         }
         let above = weight.saturating_sub(reach);
         if reach > 0 && above > 0 {
-            let steps = above.div_ceil(self.step);
+            // Rounded up. The step is never 0, which the compiler can't know.
+            let steps = above
+                .saturating_add(self.step - 1)
+                .checked_div(self.step)
+                .unwrap_or(1);
             weight = weight
                 .saturating_sub(steps.saturating_mul(self.step))
                 .max(1);
