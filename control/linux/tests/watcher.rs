@@ -240,7 +240,7 @@ fn neighbours_come_change_and_go() {
     });
     lab.ip("neigh change 192.0.2.9 dev pvs0 nud failed");
     until(&mut watcher, "failure", |u| {
-        to4(&u.fib, "192.0.2.9") == Route::Unreachable
+        matches!(to4(&u.fib, "192.0.2.9"), Route::Failed(..))
     });
     lab.ip("neigh del 192.0.2.9 dev pvs0");
     until(&mut watcher, "its end", |u| {
