@@ -3,8 +3,8 @@
 //! A persistent tap in the namespace of the operator's choice, attached by name: its addresses,
 //! routes and index outlive pvsd, whatever kills it. While pvsd is away it has no carrier. What a
 //! new tap gets from its port are the hardware address, the MTU and the state up; on one that was
-//! there already only the hardware address is set, and only if it differs, since the rest is the
-//! operator's. No offload is negotiated, so every frame carries complete checksums.
+//! there already the hardware address is set if it differs, and the MTU if it is more than the port can
+//! send, since the rest is the operator's. No offload is negotiated, so every frame carries complete checksums.
 
 use crate::netlink::Requests;
 use crate::{Error, Namespace, tun};

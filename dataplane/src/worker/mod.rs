@@ -1,8 +1,8 @@
 //! One worker: a poll loop that carries a burst of packets through the stages, on one core, in place.
 //!
-//! `rx -> admit (parse, interface, hash, prefetch) -> owner check -> look up -> decide (state, counters,
-//! rewrite) -> dispatch (tx, punt, drop)`; then, bounded, what Linux sends, what waits for a
-//! neighbour, expiry, and a question of control's. A worker owns all it writes: its shard of the
+//! What waits for a neighbour leaves first. Then `rx -> admit (parse, interface, owner check, hash,
+//! prefetch) -> look up -> decide (state, counters, rewrite) -> dispatch (tx, punt, drop)`; then, bounded,
+//! what Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of the
 //! connection table, its counters, its queues. It allocates nothing after start, logs nothing, waits for no
 //! lock, and can't panic. The rings to and from other threads are lock-free, not wait-free: a worker may
 //! have to wait for a thread that was stopped within its own push or pop of the same ring.

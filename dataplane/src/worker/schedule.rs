@@ -14,7 +14,7 @@ use crate::reason::DropReason;
 use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
 use pvs_proto::state::Timeouts;
 use pvs_proto::wire::{sctp, tcp};
-use pvs_proto::{Address, Endpoint, Meta, Protocol};
+use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
 use pvs_sched::{Flow, Server, Service};
 
 /// Servers that are tried in turn when a reply tuple is taken, at most.
@@ -51,8 +51,13 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
 #[cold]
 pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &Item<F>) -> Verdict {
     let meta = &item.meta;
-    let balanced =
-        meta.protocol.has_ports() && view.config.serves::<F>(meta.protocol, meta.dst.addr);
+    let balanced = match meta.fragment {
+        Fragment::Later => {
+            view.config.serves::<F>(meta.protocol, meta.dst.addr)
+                && view.fib.is_local::<F>(meta.dst.addr)
+        }
+        _ => service(view, meta).is_some(),
+    };
     if balanced || table.lookup(&Tuple::of(meta)).is_some() {
         return Verdict::drop(DropReason::Fragment);
     }
