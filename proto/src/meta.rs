@@ -27,6 +27,17 @@ impl Protocol {
     /// Stream control transmission protocol (RFC 9260).
     pub const SCTP: Self = Self(132);
 
+    /// The name in a listing of connections; IP is that of a firewall mark's templates.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TCP => "TCP",
+            Self::UDP => "UDP",
+            Self::SCTP => "SCTP",
+            _ => "IP",
+        }
+    }
+
     /// One of the three that IPVS balances: its packets carry ports.
     #[must_use]
     pub const fn has_ports(self) -> bool {

@@ -1,4 +1,4 @@
-//! How connections end otherwise than by their timer, and what is Linux's then.
+//! How connections end, by their timer and otherwise, and what is Linux's then.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,16 +7,16 @@
     missing_docs
 )]
 
+mod common;
+
+use common::{CLIENT, SERVER, VIP, director, one};
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::frames::{from_client, tcp};
 use pvs_oracle::scenario::{self, at};
 use pvs_oracle::{Director, Side};
-use pvs_proto::wire::tcp::{ACK, RST, SYN};
-use pvs_sched::{Load, Method, ServerIndex};
+use pvs_proto::wire::tcp::{ACK, FIN, RST, SYN};
+use pvs_sched::{Load, Method, ServerIndex, Transport};
 
-const CLIENT: &str = "10.9.0.1:4001";
-const VIP: &str = "10.0.0.100:80";
-const SERVER: &str = "192.168.1.1:8080";
 /// The server's cell under TCP.
 const CELL: ServerIndex = ServerIndex(1);
 
@@ -45,4 +45,75 @@ fn a_syn_with_rst_ends_a_connection_that_is_over_and_begins_none() {
     assert_eq!(classes(&mut d), [PuntClass::Refused]);
     assert!(d.connections().is_empty());
     assert_eq!(d.load(CELL), Load::default());
+}
+
+#[test]
+fn a_syn_on_a_connection_that_is_over_is_scheduled_anew() {
+    let servers = ["192.168.1.1:80", "192.168.1.2:80"].map(|s| (s, Method::Masquerade));
+    let mut d = director(Transport::Tcp, VIP, &servers);
+    let mut syn = || {
+        one(d
+            .send(
+                Side::Client,
+                &from_client(&tcp(at(CLIENT), at(VIP), SYN, b"")),
+            )
+            .unwrap())
+        .1
+        .dst
+    };
+    assert_eq!(
+        (syn(), syn()),
+        (at("192.168.1.2:80"), at("192.168.1.2:80")),
+        "a repeated SYN"
+    );
+    for (side, packet) in [
+        (
+            Side::Client,
+            from_client(&tcp(at(CLIENT), at(VIP), ACK, b"")),
+        ),
+        (
+            Side::Client,
+            from_client(&tcp(at(CLIENT), at(VIP), RST, b"")),
+        ),
+    ] {
+        d.send(side, &packet).unwrap();
+    }
+    assert_eq!(d.connections()[0].state, "CLOSE");
+    let out = d
+        .send(
+            Side::Client,
+            &from_client(&tcp(at(CLIENT), at(VIP), SYN, b"")),
+        )
+        .unwrap();
+    assert_eq!(one(out).1.dst, at("192.168.1.1:80"));
+    assert_eq!(d.load(ServerIndex(2)), Load::default());
+    assert_eq!(d.connections().len(), 1);
+}
+
+#[test]
+fn a_connection_expires_and_its_server_has_one_less() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    for flags in [SYN, ACK, FIN | ACK] {
+        d.send(
+            Side::Client,
+            &from_client(&tcp(at(CLIENT), at(VIP), flags, b"")),
+        )
+        .unwrap();
+    }
+    assert_eq!(
+        (d.connections()[0].state, d.connections()[0].expires_secs),
+        ("CLOSE_WAIT", 60)
+    );
+    assert_eq!(
+        d.load(ServerIndex(1)),
+        Load {
+            active: 0,
+            inactive: 1
+        }
+    );
+    d.sleep_ms(59_900);
+    assert_eq!(d.connections().len(), 1);
+    d.sleep_ms(200);
+    assert_eq!(d.connections().len(), 0);
+    assert_eq!(d.load(ServerIndex(1)), Load::default());
 }

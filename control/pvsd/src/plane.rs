@@ -6,7 +6,6 @@ use pvs_dataplane::engine::{self, Handle};
 use pvs_dataplane::worker::{PlaceInTable, Record};
 use pvs_dpdk::Mbuf;
 use pvs_epoch::Publisher;
-use pvs_proto::Protocol;
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -137,12 +136,7 @@ impl Plane for Dataplane {
 
 fn connection(record: &Record) -> Connection {
     Connection {
-        protocol: match record.protocol {
-            Protocol::TCP => "TCP",
-            Protocol::UDP => "UDP",
-            Protocol::SCTP => "SCTP",
-            _ => "IP",
-        },
+        protocol: record.protocol.name(),
         expires_secs: record.expires_secs,
         state: record.state,
         client: record.client,

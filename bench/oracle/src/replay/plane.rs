@@ -6,7 +6,6 @@
 use crate::Director;
 use pvs_control::{Connection, Cursor, Lag, Plane};
 use pvs_dataplane::worker::{PlaceInTable, Record};
-use pvs_proto::Protocol;
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
 use std::time::Duration;
 
@@ -62,12 +61,7 @@ impl Plane for InProcess {
 
 fn connection(record: &Record) -> Connection {
     Connection {
-        protocol: match record.protocol {
-            Protocol::TCP => "TCP",
-            Protocol::UDP => "UDP",
-            Protocol::SCTP => "SCTP",
-            _ => "IP",
-        },
+        protocol: record.protocol.name(),
         expires_secs: record.expires_secs,
         state: record.state,
         client: record.client,

@@ -1,0 +1,145 @@
+//! What the tests of the engine share: directors with one service, and frames as somebody else reads them.
+#![allow(
+    dead_code,
+    clippy::field_reassign_with_default,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use pvs_dataplane::fib::{Fib, FibBuilder, Interface, InterfaceIndex, Neighbour, Target};
+use pvs_oracle::scenario::{self, at};
+use pvs_oracle::{Director, Side, frames};
+use pvs_proto::{Addr4, MacAddr, V4, VlanId};
+use pvs_sched::{Method, ServerIndex, Service, Snapshot, Transport};
+use std::net::SocketAddr;
+
+pub const VIP: &str = "10.0.0.100:80";
+pub const CLIENT: &str = "10.9.0.1:4001";
+pub const SERVER: &str = "192.168.1.1:8080";
+
+/// The service in slot 0 with its servers in the cells from 1 on.
+pub fn service(protocol: Transport, vip: &str, servers: &[(&str, Method)]) -> Service {
+    let none = scenario::service(0, protocol, at(vip), true);
+    (1u32..)
+        .zip(servers)
+        .fold(none, |service, (n, (addr, method))| {
+            service.with_server(ServerIndex(n), scenario::server(at(addr), *method))
+        })
+}
+
+/// A configuration of this version with one service, if any.
+pub fn snapshot(version: u64, service: Option<Service>) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    snapshot.version = version;
+    if let Some(service) = service {
+        snapshot.put(service);
+    }
+    snapshot
+}
+
+/// A director with one service.
+pub fn director(protocol: Transport, vip: &str, servers: &[(&str, Method)]) -> Director {
+    let mut director = Director::new().unwrap();
+    director.configure(snapshot(1, Some(service(protocol, vip, servers))));
+    director
+}
+
+/// A frame as an independent decoder reads it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub macs: (MacAddr, MacAddr),
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub ttl: u8,
+    pub len: usize,
+}
+
+pub fn seen(frame: &[u8]) -> Seen {
+    let packet = SlicedPacket::from_ethernet(frame).unwrap();
+    let link = frame;
+    let mac = |at: usize| MacAddr(link[at..at + 6].try_into().unwrap());
+    let (src, dst, ttl) = match packet.net.as_ref().unwrap() {
+        NetSlice::Ipv4(ip) => {
+            let h = ip.header();
+            assert_eq!(
+                h.header_checksum(),
+                h.to_header().calc_header_checksum(),
+                "IPv4 checksum"
+            );
+            (h.source_addr().into(), h.destination_addr().into(), h.ttl())
+        }
+        NetSlice::Ipv6(ip) => {
+            let h = ip.header();
+            (
+                h.source_addr().into(),
+                h.destination_addr().into(),
+                h.hop_limit(),
+            )
+        }
+        other => panic!("{other:?}"),
+    };
+    let (sport, dport) = match packet.transport.as_ref().unwrap() {
+        TransportSlice::Tcp(t) => {
+            let sum = match packet.net.as_ref().unwrap() {
+                NetSlice::Ipv4(ip) => {
+                    t.calc_checksum_ipv4(ip.header().source(), ip.header().destination())
+                }
+                NetSlice::Ipv6(ip) => {
+                    t.calc_checksum_ipv6(ip.header().source(), ip.header().destination())
+                }
+                _ => unreachable!(),
+            };
+            assert_eq!(t.checksum(), sum.unwrap(), "TCP checksum");
+            (t.source_port(), t.destination_port())
+        }
+        TransportSlice::Udp(u) => {
+            assert_ne!(u.checksum(), 0, "UDP checksum");
+            (u.source_port(), u.destination_port())
+        }
+        other => panic!("{other:?}"),
+    };
+    Seen {
+        macs: (mac(0), mac(6)),
+        src: SocketAddr::new(src, sport),
+        dst: SocketAddr::new(dst, dport),
+        ttl,
+        len: frame.len(),
+    }
+}
+
+/// The one frame that came out, and where.
+pub fn one(out: Vec<(Side, Vec<u8>)>) -> (Side, Seen) {
+    assert_eq!(out.len(), 1, "{out:?}");
+    (out[0].0, seen(&out[0].1))
+}
+
+/// The laboratory's IPv4, with what is known of server 1, and a virtual address that is local or not.
+pub fn fib_with(neighbour: Option<Neighbour>, version: u32, vip: Option<&str>) -> Fib {
+    let mut b = FibBuilder::new();
+    let mut side = |side: Side, mac| {
+        b.interface(Interface {
+            port: side.port(),
+            vlan: VlanId::NONE,
+            mac,
+            other_macs: vec![],
+            mtu: 1500,
+        })
+    };
+    let c1 = side(Side::Client, frames::DIRECTOR_CLIENT_MAC);
+    let r1 = side(Side::Server, frames::DIRECTOR_SERVER_MAC);
+    b.route::<V4>(Addr4(0), 0, Target::OnLink(c1));
+    b.route::<V4>(Addr4::from_wire([192, 168, 1, 0]), 24, Target::OnLink(r1));
+    if let Some(vip) = vip {
+        let std::net::IpAddr::V4(addr) = at(vip).ip() else {
+            panic!("{vip}")
+        };
+        b.route::<V4>(addr.into(), 32, Target::Local);
+    }
+    if let Some(state) = neighbour {
+        b.neighbour::<V4>(InterfaceIndex(1), Addr4::from_wire([192, 168, 1, 1]), state);
+    }
+    b.build(version)
+}
