@@ -186,7 +186,8 @@ fn to_client<F: HopFamily, B: Buf>(
     forward(way, meta, buf, |buf| rewrite::source(buf, meta, source))
 }
 
-/// What every forwarded packet goes through: time to live, size, its own rewrite, its new link layer.
+/// What every forwarded packet goes through: time to live, size, its own rewrite, its new link layer. One
+/// whose next hop is not resolved waits before the last of these.
 #[inline]
 fn forward<F: HopFamily, B: Buf>(
     way: Result<&Hop, Verdict>,
@@ -194,22 +195,23 @@ fn forward<F: HopFamily, B: Buf>(
     buf: &mut B,
     translate: impl FnOnce(&mut B) -> Result<(), Verdict>,
 ) -> Verdict {
-    let waits = match &way {
-        Ok(hop) if meta.ip_len > hop.mtu => return Verdict::drop(DropReason::TooBig),
-        Ok(_) => None,
-        Err(wait @ Verdict::Wait(..)) => Some(*wait),
-        Err(verdict) => return *verdict,
-    };
+    if let Err(verdict @ (Verdict::Lose(_) | Verdict::Punt(_))) = way {
+        return verdict;
+    }
+    // In the kernel's order: route, time to live, size.
     if meta.ttl <= 1 {
         return Verdict::drop(DropReason::TtlExceeded);
+    }
+    if way.is_ok_and(|hop| meta.ip_len > hop.mtu) {
+        return Verdict::drop(DropReason::TooBig);
     }
     if let Err(verdict) = translate(buf).and_then(|()| rewrite::hop_limit(buf, meta)) {
         return verdict;
     }
-    match (way, waits) {
-        (Ok(hop), _) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
-        (_, Some(wait)) => wait,
-        _ => Verdict::drop(DropReason::NoHeadroom),
+    match way {
+        Ok(hop) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
+        Ok(_) => Verdict::drop(DropReason::NoHeadroom),
+        Err(waits) => waits,
     }
 }
 
