@@ -13,6 +13,7 @@
     non_snake_case,
     non_upper_case_globals,
     unsafe_op_in_unsafe_fn,
+    unknown_lints,
     unnecessary_transmutes
 )]
 
