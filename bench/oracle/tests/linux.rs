@@ -34,6 +34,15 @@ fn a_service_takes_packets_only_while_its_address_is_local() {
             [(PuntClass::Forwarded, Side::Client, frame.clone())]
         );
     }
+    // A reply passes, and does not bring the connection back.
+    let reply = from_server(1, &tcp(at(SERVER), at(CLIENT), SYN | ACK, b""));
+    d.send(Side::Server, &reply).unwrap();
+    d.punted();
+    assert!(d.send(Side::Client, &ack).unwrap().is_empty());
+    assert_eq!(
+        d.punted(),
+        [(PuntClass::Forwarded, Side::Client, ack.clone())]
+    );
     // It comes back, and so does the connection.
     d.route(fib_with(
         Some(Neighbour::Resolved(server_mac(1))),

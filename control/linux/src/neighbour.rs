@@ -106,7 +106,12 @@ impl Plan {
             };
             self.wanted.entry(hop).or_insert(new);
         }
-        let gateways = mirror.gateways();
+        let asked_for = |w: &Wanted| !w.serves && w.requested.is_some();
+        // With a full table of routes this is no small set: only if somebody could be in it.
+        let gateways = match self.wanted.values().any(asked_for) {
+            true => mirror.gateways(),
+            false => BTreeSet::new(),
+        };
         let mut actions = Vec::new();
         self.wanted.retain(|hop, wanted| {
             let state = mirror.neighbour(*hop);

@@ -171,7 +171,11 @@ fn keep_watch(
                 let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
                 println!("pvsd: ready");
             } else if Instant::now() >= until {
-                bail!("Linux did not list its addresses and routes in {READY_TIME_MAX:?}");
+                let late = match signs.mirrored.load(Relaxed) {
+                    true => "the workers do not poll",
+                    false => "Linux did not list its addresses and routes",
+                };
+                bail!("{late} after {READY_TIME_MAX:?}");
             }
         }
         watchman.look();

@@ -72,11 +72,15 @@ impl<'a> Watchman<'a> {
 
 /// Lets the tap's carrier follow the port's link, so that Linux knows.
 fn follow_link(port: &OpenPort, was_up: &mut Option<bool>) {
-    // A driver that can't say is not asked to.
-    let Ok(link) = port.device.link() else { return };
+    // Some drivers can't say: their taps stay up.
+    let Ok(link) = port.device.link() else {
+        return;
+    };
     if *was_up == Some(link.up) {
         return;
     }
+    // Told once, also if it can't be done: the tap is gone then, which others tell.
+    *was_up = Some(link.up);
     match port.tap.set_carrier(link.up) {
         Ok(()) => {
             let state = if link.up { "up" } else { "down" };
@@ -85,7 +89,6 @@ fn follow_link(port: &OpenPort, was_up: &mut Option<bool>) {
                 port.tap.name(),
                 port.device.name()
             );
-            *was_up = Some(link.up);
         }
         Err(error) => tracing::warn!("{}: {error}", port.tap.name()),
     }

@@ -32,7 +32,10 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     else {
         return schedule::miss(view, table, hops, item, buf);
     };
-    if direction == Direction::Request && may_begin_anew(table, at, &item.meta) {
+    if direction == Direction::Request
+        && may_begin_anew(table, at, &item.meta)
+        && view.fib.is_local::<F>(item.meta.dst.addr)
+    {
         if let Some(entry) = table.remove(at) {
             ended(view, &entry);
         }

@@ -72,13 +72,20 @@ pub(super) fn to_client<'a, F: HopFamily>(
         return Ok(hop);
     }
     let (index, hop) = route::<F>(view, entry.client)?;
-    entry.set_next_hop(view.fib.version, index);
+    // The version in an entry also says that its virtual address was local then.
+    if view.fib.is_local::<F>(entry.virtual_) {
+        entry.set_next_hop(view.fib.version, index);
+    }
     Ok(hop)
 }
 
-/// Notes that an entry was looked at under this version, with the way to its client if there is one now.
+/// Notes that an entry's virtual address is local under this version, with the way to its client if
+/// there will be replies and it is known. Asks Linux for nothing: a reply does that.
 pub(super) fn revalidate<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) {
-    let hop = route::<F>(view, entry.client).map_or(HopIndex::NONE, |(index, _)| index);
+    let hop = match entry.has_reply().then(|| view.fib.route::<F>(entry.client)) {
+        Some(Route::Hop(index)) => index,
+        _ => HopIndex::NONE,
+    };
     entry.set_next_hop(view.fib.version, hop);
 }
 
@@ -96,8 +103,8 @@ fn route<'a, F: HopFamily>(
         Route::Local => Err(Verdict::Punt(PuntClass::Local)),
         Route::Unresolved(interface, neighbour) => Err(Verdict::Wait(interface, neighbour.into())),
         Route::Failed(interface, neighbour) => {
-            // As a kernel that forwards by itself: this packet is lost, but Linux tries again. A full
-            // ring has enough to try.
+            // This packet is lost: a dead server must not fill the waiting room. But Linux tries again, so that
+            // a later one arrives. A full ring has enough to try.
             let address = neighbour.into();
             let _ = view.resolve.push(ResolveRequest { interface, address });
             Err(unreachable)

@@ -4,8 +4,8 @@
 //! prefetch) -> look up -> decide (state, counters, rewrite) -> dispatch (tx, punt, drop)`; then, bounded,
 //! what Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of the
 //! connection table, its counters, its queues. It allocates nothing after start, logs nothing, waits for no
-//! lock, and can't panic. The rings to and from other threads are lock-free, not wait-free: a worker may
-//! have to wait for a thread that was stopped within its own push or pop of the same ring.
+//! lock, and can't panic. The rings to and from other threads take no lock either, but a worker may have to give
+//! way to a thread that was stopped within its own push or pop of the same ring.
 
 mod admit;
 mod decide;

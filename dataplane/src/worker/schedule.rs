@@ -58,7 +58,12 @@ pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &I
         }
         _ => service(view, meta).is_some(),
     };
-    if balanced || table.lookup(&Tuple::of(meta)).is_some() {
+    let known = table
+        .lookup(&Tuple::of(meta))
+        .is_some_and(|(_, direction)| {
+            direction == Direction::Reply || view.fib.is_local::<F>(meta.dst.addr)
+        });
+    if balanced || known {
         return Verdict::drop(DropReason::Fragment);
     }
     Verdict::Punt(class(view, meta))

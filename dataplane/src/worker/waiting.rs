@@ -12,6 +12,7 @@ use arrayvec::ArrayVec;
 use pvs_proto::wire::ethernet;
 use pvs_proto::{Addr4, Addr6, Ticks, V4, V6};
 use std::net::IpAddr;
+use zerocopy::FromBytes;
 
 /// Packets that wait at most, in one worker.
 const WAITING_MAX: usize = 256;
@@ -69,15 +70,15 @@ impl<B> WaitingRoom<B> {
         if self.packets.is_empty() {
             self.first_due = until;
         }
-        self.unasked = true;
-        self.packets
-            .try_push(Waiting {
-                buf,
-                wants,
-                until,
-                asked: false,
-            })
-            .is_ok()
+        let waiting = Waiting {
+            buf,
+            wants,
+            until,
+            asked: false,
+        };
+        let entered = self.packets.try_push(waiting).is_ok();
+        self.unasked |= entered;
+        entered
     }
 }
 
@@ -111,6 +112,7 @@ fn serve_waiting<P: Port>(
         let lost = match news.then(|| route(view, packet.wants)) {
             Some(Route::Hop(index)) => {
                 let Some(hop) = view.fib.hop(index) else {
+                    view.stats.count_dropped(DropReason::HostUnreachable, 1);
                     continue;
                 };
                 match leave(&mut packet.buf, hop) {
@@ -147,7 +149,14 @@ fn serve_waiting<P: Port>(
 
 /// Readies a packet for the next hop that it waited for.
 fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<(), DropReason> {
-    if buf.bytes().len() > hop.mtu as usize + ethernet::Header::LEN + ethernet::Tag::LEN {
+    let Ok((link, packet)) = ethernet::Header::ref_from_prefix(buf.bytes()) else {
+        return Err(DropReason::NoHeadroom);
+    };
+    let tag = match link.ethertype.get() {
+        ethernet::VLAN => ethernet::Tag::LEN,
+        _ => 0,
+    };
+    if packet.len() > hop.mtu as usize + tag {
         return Err(DropReason::TooBig);
     }
     if rewrite::link(buf, hop) {

@@ -197,24 +197,36 @@ impl NaiveWrr {
         if weights.iter().all(|w| *w == 0) {
             return None;
         }
-        for _ in 0..10_000 {
-            self.place += 1;
-            if self.place > weights.len() {
-                self.place = 0;
-                self.weight = self.weight.saturating_sub(step);
-                if self.weight == 0 {
-                    self.weight = top;
-                    if weights.iter().zip(full).all(|(w, f)| *w == 0 || *f) {
-                        return None;
-                    }
+        let (last, mut at) = (self.place, self.place);
+        let (mut stop, mut restarted, mut last_pass) = (None, false, false);
+        loop {
+            while at < weights.len() {
+                at += 1;
+                if weights[at - 1] >= self.weight && !full[at - 1] {
+                    self.place = at;
+                    return Some(at);
                 }
-                continue;
+                if stop == Some(at) {
+                    self.place = at;
+                    return None;
+                }
             }
-            if weights[self.place - 1] >= self.weight && !full[self.place - 1] {
-                return Some(self.place);
+            at = 0;
+            if self.weight > step {
+                self.weight -= step;
+            } else {
+                self.weight = top;
+                if last_pass || last == 0 {
+                    self.place = 0;
+                    return None;
+                }
+                restarted = true;
+            }
+            last_pass = self.weight <= step;
+            if last_pass && restarted && last != 0 {
+                stop = Some(last);
             }
         }
-        None
     }
 }
 

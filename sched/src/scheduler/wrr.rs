@@ -136,12 +136,15 @@ impl Wrr {
         }
         let usable = servers.iter().filter(|s| usable(s, 1, loads));
         let reach = usable.map(|s| s.config.weight).max().unwrap_or(0);
+        if reach == 0 {
+            return (self.nobody(servers, mark.place, weight), None);
+        }
         let mut weight = weight.saturating_sub(self.step);
-        if weight == 0 || reach == 0 {
+        if weight == 0 {
             weight = self.top;
         }
         let above = weight.saturating_sub(reach);
-        if reach > 0 && above > 0 {
+        if above > 0 {
             // Rounded up. The step is never 0, which the compiler can't know.
             let steps = above
                 .saturating_add(self.step - 1)
@@ -159,6 +162,27 @@ impl Wrr {
             None,
         );
         Self::first(servers, HEAD, weight, loads).unwrap_or(nobody)
+    }
+
+    /// Where the kernel's mark stands when no server may be picked. A walk that began behind a server in its
+    /// last round ends at that server, one round later; any other ends at the head.
+    fn nobody(&self, servers: &[Server], place: Place, weight: u32) -> Mark {
+        let listed = servers.iter().any(|s| s.ordinal == place);
+        if !listed || weight > self.step {
+            return Mark {
+                place: HEAD,
+                weight: self.top,
+            };
+        }
+        let rounds = self
+            .top
+            .saturating_sub(1)
+            .checked_div(self.step)
+            .unwrap_or(0);
+        Mark {
+            place,
+            weight: self.top.saturating_sub(rounds.saturating_mul(self.step)),
+        }
     }
 
     /// The first server behind a place that may be picked at this weight.
