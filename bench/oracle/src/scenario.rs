@@ -3,14 +3,14 @@
 use crate::{Director, Side, frames};
 use anyhow::Result;
 use pvs_dataplane::engine::EngineConfig;
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Target};
+use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, Target};
 use pvs_dataplane::memory::FRAME_MAX;
 use pvs_proto::{Addr4, V4, VlanId};
 use pvs_sched::{
     Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service, ServiceConfig,
     ServiceFlags, ServiceIndex, ServiceKey, Snapshot, Transport, Tunnel,
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 /// An endpoint out of a text.
 ///
@@ -79,9 +79,10 @@ pub fn director(servers: &[(&str, Method)]) -> Result<Director> {
     Ok(d)
 }
 
-/// The laboratory's IPv4 without a router on the clients' side and with no neighbour known.
+/// The laboratory's IPv4 with no router on the clients' side and no neighbour but, perhaps, server 1; the
+/// virtual address 10.0.0.100 is local or not.
 #[must_use]
-pub fn without_neighbours(version: u32) -> Fib {
+pub fn fib_with(server1: Option<Neighbour>, version: u32, vip_is_local: bool) -> Fib {
     let mut b = FibBuilder::new();
     let mut side = |side: Side, mac| {
         b.interface(Interface {
@@ -95,11 +96,12 @@ pub fn without_neighbours(version: u32) -> Fib {
     let c1 = side(Side::Client, frames::DIRECTOR_CLIENT_MAC);
     let r1 = side(Side::Server, frames::DIRECTOR_SERVER_MAC);
     b.route::<V4>(Addr4(0), 0, Target::OnLink(c1));
-    b.route::<V4>(v4(192, 168, 1, 0), 24, Target::OnLink(r1));
-    b.route::<V4>(v4(10, 0, 0, 100), 32, Target::Local);
+    b.route::<V4>(Addr4::from_wire([192, 168, 1, 0]), 24, Target::OnLink(r1));
+    if vip_is_local {
+        b.route::<V4>(Addr4::from_wire([10, 0, 0, 100]), 32, Target::Local);
+    }
+    if let Some(state) = server1 {
+        b.neighbour::<V4>(r1, Addr4::from_wire([192, 168, 1, 1]), state);
+    }
     b.build(version)
-}
-
-fn v4(a: u8, b: u8, c: u8, d: u8) -> Addr4 {
-    Ipv4Addr::new(a, b, c, d).into()
 }

@@ -118,7 +118,7 @@ fn the_poll_loop_neither_allocates_nor_frees() {
             &from_client(&udp(client, at("10.0.0.100:53"), b"x")),
         );
     }
-    d.route(scenario::without_neighbours(2));
+    d.route(scenario::fib_with(None, 2, true));
     for port in 2000..2600 {
         let client = SocketAddr::new("10.9.0.1".parse().unwrap(), port);
         turn(

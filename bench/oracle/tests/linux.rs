@@ -9,12 +9,12 @@
 
 mod common;
 
-use common::{CLIENT, SERVER, VIP, director, fib_with, one};
+use common::{CLIENT, SERVER, VIP, director, one};
 use pvs_dataplane::fib::Neighbour;
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::Side;
 use pvs_oracle::frames::{self, from_client, from_server, server_mac, tcp, udp};
-use pvs_oracle::scenario::at;
+use pvs_oracle::scenario::{at, fib_with};
 use pvs_proto::MacAddr;
 use pvs_proto::wire::tcp::{ACK, SYN};
 use pvs_sched::{Method, Transport};
@@ -26,7 +26,7 @@ fn a_service_takes_packets_only_while_its_address_is_local() {
     let ack = from_client(&tcp(at(CLIENT), at(VIP), ACK, b""));
     assert_eq!(d.send(Side::Client, &syn).unwrap().len(), 1);
     // The address goes away: neither a new connection nor the old one is balanced.
-    d.route(fib_with(Some(Neighbour::Resolved(server_mac(1))), 2, None));
+    d.route(fib_with(Some(Neighbour::Resolved(server_mac(1))), 2, false));
     for frame in [&syn, &ack] {
         assert!(d.send(Side::Client, frame).unwrap().is_empty());
         assert_eq!(
@@ -44,11 +44,7 @@ fn a_service_takes_packets_only_while_its_address_is_local() {
         [(PuntClass::Forwarded, Side::Client, ack.clone())]
     );
     // It comes back, and so does the connection.
-    d.route(fib_with(
-        Some(Neighbour::Resolved(server_mac(1))),
-        3,
-        Some(VIP),
-    ));
+    d.route(fib_with(Some(Neighbour::Resolved(server_mac(1))), 3, true));
     assert_eq!(one(d.send(Side::Client, &ack).unwrap()).1.dst, at(SERVER));
 }
 

@@ -9,10 +9,10 @@
 
 mod common;
 
-use common::{CLIENT, SERVER, VIP, director, fib_with, one, seen};
+use common::{CLIENT, SERVER, VIP, director, one, seen};
 use pvs_dataplane::fib::Neighbour;
 use pvs_oracle::frames::{from_client, server_mac, tcp};
-use pvs_oracle::scenario::at;
+use pvs_oracle::scenario::{at, fib_with};
 use pvs_oracle::{Director, Side};
 use pvs_proto::MacAddr;
 use pvs_proto::wire::tcp::{ACK, SYN};
@@ -21,7 +21,7 @@ use pvs_sched::{Method, Transport};
 #[test]
 fn packets_wait_for_the_neighbour_and_leave_in_order_when_it_is_known() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
-    d.route(fib_with(None, 2, Some(VIP)));
+    d.route(fib_with(None, 2, true));
     for flags in [SYN, ACK] {
         assert!(
             d.send(
@@ -34,7 +34,7 @@ fn packets_wait_for_the_neighbour_and_leave_in_order_when_it_is_known() {
     }
     d.sleep_ms(1000);
     let mac = MacAddr([2, 7, 7, 7, 7, 7]);
-    d.route(fib_with(Some(Neighbour::Resolved(mac)), 3, Some(VIP)));
+    d.route(fib_with(Some(Neighbour::Resolved(mac)), 3, true));
     d.settle();
     let mut flags = Vec::new();
     while let Some(frame) = d.cable(Side::Server).receive_bytes() {
@@ -49,7 +49,7 @@ fn packets_wait_for_the_neighbour_and_leave_in_order_when_it_is_known() {
 fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counted() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
     let all = d.free_buffers();
-    d.route(fib_with(None, 2, Some(VIP)));
+    d.route(fib_with(None, 2, true));
     d.send(
         Side::Client,
         &from_client(&tcp(at(CLIENT), at(VIP), SYN, b"")),
@@ -58,7 +58,7 @@ fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counte
     assert_eq!(d.free_buffers(), all - 1);
     d.sleep_ms(3100);
     assert_eq!(d.losses(), [("neighbour_timeout", 1)]);
-    d.route(fib_with(Some(Neighbour::Failed), 3, Some(VIP)));
+    d.route(fib_with(Some(Neighbour::Failed), 3, true));
     d.send(
         Side::Client,
         &from_client(&tcp(at(CLIENT), at(VIP), SYN, b"")),
@@ -75,7 +75,7 @@ fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counte
 fn linux_is_asked_for_a_neighbour_and_for_a_dead_one_again() {
     let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
     let syn = from_client(&tcp(at(CLIENT), at(VIP), SYN, b""));
-    d.route(fib_with(None, 2, Some(VIP)));
+    d.route(fib_with(None, 2, true));
     d.send(Side::Client, &syn).unwrap();
     assert_eq!(
         d.wishes(),
@@ -84,7 +84,7 @@ fn linux_is_asked_for_a_neighbour_and_for_a_dead_one_again() {
     );
     d.sleep_ms(500);
     assert!(d.wishes().is_empty());
-    d.route(fib_with(Some(Neighbour::Failed), 3, Some(VIP)));
+    d.route(fib_with(Some(Neighbour::Failed), 3, true));
     d.send(Side::Client, &syn).unwrap();
     assert_eq!(d.wishes(), [at(SERVER).ip()]);
     assert_eq!(d.losses(), [("host_unreachable", 2)]);
@@ -106,6 +106,6 @@ fn a_neighbour_with_another_hardware_address_is_followed_at_once() {
     };
     assert_eq!(to(&mut d, SYN), server_mac(1));
     let mac = MacAddr([2, 7, 7, 7, 7, 7]);
-    d.route(fib_with(Some(Neighbour::Resolved(mac)), 2, Some(VIP)));
+    d.route(fib_with(Some(Neighbour::Resolved(mac)), 2, true));
     assert_eq!(to(&mut d, ACK), mac);
 }

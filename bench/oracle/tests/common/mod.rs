@@ -9,10 +9,9 @@
 )]
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, InterfaceIndex, Neighbour, Target};
 use pvs_oracle::scenario::{self, at};
-use pvs_oracle::{Director, Side, frames};
-use pvs_proto::{Addr4, MacAddr, V4, VlanId};
+use pvs_oracle::{Director, Side};
+use pvs_proto::MacAddr;
 use pvs_sched::{Method, ServerIndex, Service, Snapshot, Transport};
 use std::net::SocketAddr;
 
@@ -114,32 +113,4 @@ pub fn seen(frame: &[u8]) -> Seen {
 pub fn one(out: Vec<(Side, Vec<u8>)>) -> (Side, Seen) {
     assert_eq!(out.len(), 1, "{out:?}");
     (out[0].0, seen(&out[0].1))
-}
-
-/// The laboratory's IPv4, with what is known of server 1, and a virtual address that is local or not.
-pub fn fib_with(neighbour: Option<Neighbour>, version: u32, vip: Option<&str>) -> Fib {
-    let mut b = FibBuilder::new();
-    let mut side = |side: Side, mac| {
-        b.interface(Interface {
-            port: side.port(),
-            vlan: VlanId::NONE,
-            mac,
-            other_macs: vec![],
-            mtu: 1500,
-        })
-    };
-    let c1 = side(Side::Client, frames::DIRECTOR_CLIENT_MAC);
-    let r1 = side(Side::Server, frames::DIRECTOR_SERVER_MAC);
-    b.route::<V4>(Addr4(0), 0, Target::OnLink(c1));
-    b.route::<V4>(Addr4::from_wire([192, 168, 1, 0]), 24, Target::OnLink(r1));
-    if let Some(vip) = vip {
-        let std::net::IpAddr::V4(addr) = at(vip).ip() else {
-            panic!("{vip}")
-        };
-        b.route::<V4>(addr.into(), 32, Target::Local);
-    }
-    if let Some(state) = neighbour {
-        b.neighbour::<V4>(InterfaceIndex(1), Addr4::from_wire([192, 168, 1, 1]), state);
-    }
-    b.build(version)
 }
