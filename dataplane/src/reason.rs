@@ -39,8 +39,8 @@ pvs_proto::reasons! {
         BucketFull => "bucket_full",
         /// The server's replies could not be told from those of another connection.
         ReplyCollision => "reply_collision",
-        /// The connection's server is the director itself, by address translation, which this dataplane can't do.
-        LocalServer => "local_server",
+        /// The server is a loopback address of the director, which no packet from outside may be translated to.
+        LoopbackServer => "loopback_server",
         /// The tunnel method is configured, which this dataplane can't do.
         MethodUnsupported => "method_unsupported",
         /// The device took no more frames.

@@ -15,6 +15,21 @@ servers_reach_outside() {
     same "entries of that traffic" '' "$(connections | grep -F '172.20.10.1:' || true)"
 }
 
+# A third server on the director itself: its replies come from Linux and are translated on their way out.
+director_serves() {
+    local pages own=192.168.56.11 sums
+    server_up director "$own" 8080
+    on director ipvsadm -a -t "$vip" -r "$own:8080" -m
+    pages=$(fetch_many 9)
+    same "pages by server" "3 3 3" "$(sort <<<"$pages" | uniq -c | awk '{ print $1 }' | xargs)"
+    same "pages of the director" 3 "$(grep -cxF "$own" <<<"$pages")"
+    same "who asked the director" "172.20.10.2 " "$(logged_clients director)"
+    sums=$(for _ in 1 2 3; do fetch client "http://$vip/big" --range 0-9999999 | cksum; done)
+    grep -qxF "$(head -c 10000000 "$run/director/big" | cksum)" <<<"$sums"
+    on director ipvsadm -d -t "$vip" -r "$own:8080"
+    end_process nginx-director
+}
+
 checks() {
     check "requests alternate between the servers" alternates
     check "both are listed as Masq 1" listed_as Masq 1 192.168.56.12:80 192.168.56.13:80
@@ -24,6 +39,7 @@ checks() {
     check "nothing listens on the director" nothing_listens
     check "states and their times are listed" states_are_listed
     check "the servers reach the outside through Linux" servers_reach_outside rs2 rs3
+    check "a server on the director itself takes its turn" director_serves
     check "50 MB down arrive intact" big_page_arrives rs2 rs3
     check "50 MB up arrive intact" big_upload_arrives rs2
 }

@@ -65,24 +65,6 @@ fn nobody_is_a_client_from_an_address_of_the_directors_own() {
 }
 
 #[test]
-fn translation_to_the_director_itself_is_refused_with_a_reason() {
-    let mut d = director(
-        Transport::Tcp,
-        VIP,
-        &[("10.9.9.254:8080", Method::Masquerade)],
-    );
-    assert!(
-        d.send(
-            Side::Client,
-            &from_client(&tcp(at(CLIENT), at(VIP), SYN, b""))
-        )
-        .unwrap()
-        .is_empty()
-    );
-    assert_eq!(d.losses(), [("local_server", 1)]);
-}
-
-#[test]
 fn a_flood_of_broadcasts_does_not_keep_arp_from_linux() {
     let mut d = director(Transport::Tcp, VIP, &[]);
     let noise = udp(at("10.9.9.7:5000"), at("255.255.255.255:5000"), b"noise");

@@ -4,6 +4,7 @@
 use super::View;
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
+use super::local;
 use super::rewrite;
 use super::schedule;
 use crate::fib::Hop;
@@ -105,7 +106,7 @@ fn is_still_local<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) -> bool {
 
 /// Advances state, timer and counters; the packet counts even if it can't be forwarded then.
 #[inline]
-fn advance<F: Family>(
+pub(super) fn advance<F: Family>(
     view: &View<'_>,
     entry: &mut Entry<F>,
     meta: &Meta<F>,
@@ -159,7 +160,7 @@ fn to_server<F: HopFamily, B: Buf>(
 ) -> Verdict {
     let way = hops.towards::<F>(view, entry.server_index(), entry.server);
     if way == Err(Verdict::Punt(PuntClass::Local)) && entry.has_reply() {
-        return Verdict::drop(DropReason::LocalServer);
+        return local::deliver(entry, meta, buf);
     }
     forward(way, meta, buf, |buf| match entry.flags.method() {
         Method::Masquerade => {

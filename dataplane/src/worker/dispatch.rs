@@ -1,7 +1,7 @@
 //! The last stage: every packet of the burst goes out, to Linux, into the waiting room, or is freed.
 
 use super::lane::{Verdict, Verdicts};
-use super::{Lineup, Shared, State, View};
+use super::{Lineup, Shared, State, View, local};
 use crate::fib::PortIndex;
 use crate::port::{BURST, Batch, Port};
 use crate::punt::{InjectRing, Punted};
@@ -74,17 +74,20 @@ pub(super) fn flush<P: Port>(view: &View<'_>, ports: &mut [Lineup<P>]) {
     }
 }
 
-/// Lines up what Linux sends, at most a burst in each turn.
+/// Lines up what Linux sends, at most a burst in each turn; replies of the director's own servers are
+/// translated first.
 #[inline]
 pub(super) fn inject<P: Port>(
     view: &View<'_>,
+    state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
     ring: &InjectRing<P::Buf>,
 ) -> usize {
     let mut moved = 0;
     while moved < BURST {
-        let Some(frame) = ring.pop() else { break };
+        let Some(mut frame) = ring.pop() else { break };
         view.stats.count_injected();
+        local::translate(view, state, &mut frame.buf);
         send(view, ports, frame.port, frame.buf);
         moved += 1;
     }

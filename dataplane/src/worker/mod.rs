@@ -13,6 +13,7 @@ mod dispatch;
 mod hops;
 mod lane;
 mod listing;
+mod local;
 mod owner;
 mod rewrite;
 mod run;
@@ -177,7 +178,7 @@ impl<P: Port> Worker<P> {
         for at in 0..ports.len() {
             received += turn(&view, state, ports, shared, at);
         }
-        let injected = dispatch::inject(&view, ports, &shared.inject);
+        let injected = dispatch::inject(&view, state, ports, &shared.inject);
         expire(&view, state);
         listing::serve(&view, state, &shared.mailbox);
         dispatch::flush(&view, ports);
