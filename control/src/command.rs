@@ -66,6 +66,8 @@ pub enum Command {
     ListTimeouts,
     /// `-L --daemon`.
     ListDaemons,
+    /// `drops`.
+    Drops,
 }
 
 impl Command {
@@ -79,6 +81,7 @@ impl Command {
                 | Self::ListConnections
                 | Self::ListTimeouts
                 | Self::ListDaemons
+                | Self::Drops
         )
     }
 }

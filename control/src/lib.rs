@@ -2,7 +2,7 @@
 //!
 //! `argv -> tokens -> validated Command -> JSON frame -> store.apply -> Snapshot -> publish -> Reply -> text`.
 //! pvsd uses [`server`], [`store`], [`socket`] and implements [`plane`]; pvsadm uses [`cli`],
-//! [`client`] and [`listing`]; both share [`command`], [`reply`] and [`frame`].
+//! [`client`] and [`listing`]; both share [`command`], [`reply`], [`status`] and [`frame`].
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod reply;
 pub mod server;
 mod session;
 pub mod socket;
+pub mod status;
 pub mod store;
 
 pub use plane::{Connection, Cursor, Lag, Locality, Plane};

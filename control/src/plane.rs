@@ -3,6 +3,7 @@
 //! pvsd implements it over the dataplane, tests over a fake. Nothing here but a listing of
 //! connections touches a worker: counters are read from the workers' blocks.
 
+use crate::status::LossView;
 use pvs_sched::{Counters, Load, Method, ServerIndex, Snapshot};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -39,6 +40,12 @@ pub trait Plane: Send {
 
     /// Index slots of the connection table, as `size=` in a listing's heading shows them.
     fn table_size(&self) -> u64;
+
+    /// Every reason for which a packet can be lost, with how many were, those of a zero too. A
+    /// plane without packets has none.
+    fn losses(&self) -> Vec<LossView> {
+        Vec::new()
+    }
 }
 
 /// A worker that has not answered.

@@ -1,6 +1,7 @@
 //! What pvsd answers: outcomes of commands, and refusals in the kernel's and ipvsadm's words.
 
 use crate::command::DaemonRole;
+use crate::status::LossView;
 use pvs_sched::Counters;
 use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,8 @@ pub enum Outcome {
     },
     /// The running synchronisation daemons, the master first.
     Daemons(Vec<DaemonView>),
+    /// Every reason for which a packet can be lost.
+    Drops(Vec<LossView>),
 }
 
 /// Why a command was refused: in ipvsadm's words where ipvsadm has some.

@@ -1,6 +1,8 @@
 //! Control's view of the workers: [`Plane`] over the dataplane.
 
+use crate::status::Inspector;
 use crossbeam::channel::Sender;
+use pvs_control::status::LossView;
 use pvs_control::{Connection, Cursor, Lag, Plane};
 use pvs_dataplane::engine::{self, Handle};
 use pvs_dataplane::worker::{PlaceInTable, Record};
@@ -29,6 +31,7 @@ pub struct Dataplane {
     versions: VecDeque<(u64, u64)>,
     servers: Sender<Vec<IpAddr>>,
     table_size: u64,
+    inspector: Inspector,
 }
 
 impl Dataplane {
@@ -38,6 +41,7 @@ impl Dataplane {
         snapshots: Publisher<Snapshot>,
         servers: Sender<Vec<IpAddr>>,
         table_size: u64,
+        inspector: Inspector,
     ) -> Self {
         Self {
             handles,
@@ -45,6 +49,7 @@ impl Dataplane {
             versions: VecDeque::new(),
             servers,
             table_size,
+            inspector,
         }
     }
 }
@@ -131,6 +136,10 @@ impl Plane for Dataplane {
 
     fn table_size(&self) -> u64 {
         self.table_size
+    }
+
+    fn losses(&self) -> Vec<LossView> {
+        self.inspector.losses()
     }
 }
 

@@ -10,6 +10,7 @@ use crate::logging::Log;
 use crate::plane::Dataplane;
 use crate::ports::Ports;
 use crate::signals::Watch;
+use crate::status::Inspector;
 use crate::watch::Watchman;
 use crate::worker;
 use anyhow::{Context, Result, bail};
@@ -85,7 +86,12 @@ pub fn run(
     let (tell_servers, servers) = channel::unbounded();
     let mut watchman = Watchman::new(&ports.open, &engine.handles);
     let lanes = exchange_ports(ports, &engine.handles)?;
-    let mut exchange = Exchange::new(lanes, engine.punt);
+    let mut exchange = Exchange::new(lanes, Arc::clone(&engine.punt));
+    let inspector = Inspector {
+        handles: engine.handles.clone(),
+        punt: engine.punt,
+        exchange: exchange.counters(),
+    };
     let mut mirror = MirrorThread::new(
         &ports.namespace,
         ports.bindings(),
@@ -95,7 +101,8 @@ pub fn run(
         Arc::clone(&engine.resolve),
     )?;
     let table_size = u64::from(config.table.connections);
-    let mut plane = Dataplane::new(engine.handles, engine.snapshots, tell_servers, table_size);
+    let (handles, snapshots) = (engine.handles, engine.snapshots);
+    let mut plane = Dataplane::new(handles, snapshots, tell_servers, table_size, inspector);
     // The rules of the configuration are there from the workers' first turn.
     if let Some(snapshot) = store.take_snapshot() {
         plane.publish(snapshot);

@@ -1,6 +1,7 @@
-//! Help and version, out of the option table.
+//! Help and version, out of the tables of options and words.
 
 use super::options::{Argument, OPTIONS, Row, Tag};
+use super::words::{WORDS, Word, has_words};
 
 /// The version, in a line.
 #[must_use]
@@ -23,7 +24,26 @@ pub fn help(program: &str) -> String {
     text.extend(OPTIONS.iter().filter(is_command).map(line));
     text.push_str("\noptions:\n");
     text.extend(OPTIONS.iter().filter(|row| !is_command(row)).map(line));
+    if has_words(program) {
+        text.push_str("\nor a word of pvsadm's own:\n");
+        text.extend(
+            WORDS
+                .iter()
+                .map(|word| format!("  {:<36} {}\n", word.usage, word.help)),
+        );
+    }
     text.push_str("\nwithout a command the table is listed; PVS_SOCKET names pvsd's socket\n");
+    text
+}
+
+/// The help of one word.
+#[must_use]
+pub fn word_help(program: &str, word: &Word) -> String {
+    let mut text = format!(
+        "usage: {program} {}\n\n{}\n\noptions:\n",
+        word.usage, word.about
+    );
+    text.extend(word.options.iter().map(line));
     text
 }
 

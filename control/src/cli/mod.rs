@@ -1,4 +1,4 @@
-//! The command line: ipvsadm's, to the byte.
+//! The command line: ipvsadm's, to the byte, and pvsadm's own words ([`words`]).
 //!
 //! Two steps, [`tokens`] in the order in which they are written and then a validated
 //! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table ([`options`]). [`run`](mod@run) puts
@@ -18,6 +18,7 @@ pub mod run;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod words;
 
 pub use names::{FileNames, Names, SystemNames};
 pub use plan::{Failure, Plan, Show, plan};

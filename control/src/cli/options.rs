@@ -1,4 +1,5 @@
-//! The option table: every word that ipvsadm takes, in one place.
+//! The option table: every option that ipvsadm takes, in one place. pvsadm's own words are in
+//! [`words`](super::words).
 //!
 //! A row holds the option's names, its argument, which commands it is legal with, the name by which
 //! messages call it, and its help. The order of the rows is the order in which legality is judged.
@@ -187,7 +188,7 @@ const fn daemon_verb(long: &'static str, verb: Verb, help: &'static str) -> Row 
     }
 }
 
-const fn info(long: &'static str, letter: char, tag: Tag, help: &'static str) -> Row {
+pub(super) const fn info(long: &'static str, letter: char, tag: Tag, help: &'static str) -> Row {
     let argument = Argument::None;
     Row {
         long,
@@ -252,7 +253,7 @@ const fn option(
     }
 }
 
-const fn flag(
+pub(super) const fn flag(
     long: &'static str,
     letter: Option<char>,
     legality: &'static str,
@@ -341,16 +342,16 @@ pub static OPTIONS: &[Row] = &[
     Row { long: "sort", letter: None, argument: NONE, tag: Tag::Flag, name: "", legality: "", help: "list sorted (the default)" },
 ];
 
-/// The row of a long name.
+/// The row of a long name in a table.
 #[must_use]
-pub fn long(name: &str) -> Option<&'static Row> {
-    OPTIONS.iter().find(|row| row.long == name)
+pub fn long(table: &'static [Row], name: &str) -> Option<&'static Row> {
+    table.iter().find(|row| row.long == name)
 }
 
-/// The row of a letter.
+/// The row of a letter in a table.
 #[must_use]
-pub fn letter(letter: char) -> Option<&'static Row> {
-    OPTIONS.iter().find(|row| row.letter == Some(letter))
+pub fn letter(table: &'static [Row], letter: char) -> Option<&'static Row> {
+    table.iter().find(|row| row.letter == Some(letter))
 }
 
 #[cfg(test)]

@@ -6,14 +6,17 @@ use super::names::Names;
 use super::options::{Tag, Verb};
 use super::request::{SCHEDULER, daemon, format, list, server_config, service_request};
 use super::tokens::{Token, Tokens};
+use super::words::{self, Word};
 use crate::command::{Command, DaemonRole};
-use crate::listing::Format;
+use crate::listing::{Detail, Format};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Print the help.
     Help,
+    /// Print the help of a word.
+    WordHelp(&'static Word),
     /// Print the version.
     Version,
     /// Carry out what standard input says.
@@ -36,6 +39,8 @@ pub enum Show {
     Table(Format),
     /// As the commands that make it up.
     Rules(Format),
+    /// As `status` and `drops` show it.
+    Report(Detail),
 }
 
 /// A command line that is refused.
@@ -73,11 +78,27 @@ impl Failure {
     }
 }
 
-/// Reads an argument vector, the program's name first. No argument at all lists the table.
+/// Reads an argument vector, the program's name first. No argument at all lists the table; a first
+/// argument without a dash is one of pvsadm's own words, unless the program is called ipvsadm.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn plan(argv: &[String], names: &dyn Names) -> Result<Plan, Failure> {
+    match argv.split_first() {
+        Some((program, [word, rest @ ..]))
+            if words::has_words(program) && !word.starts_with('-') =>
+        {
+            words::plan(program, word, rest)
+        }
+        _ => plan_options(argv, names),
+    }
+}
+
+/// Reads an argument vector as ipvsadm does: the one way to read a line of `-R`.
+///
+/// # Errors
+/// [`Failure`].
+pub(super) fn plan_options(argv: &[String], names: &dyn Names) -> Result<Plan, Failure> {
     let (program, words) = match argv.split_first() {
         Some((program, words)) => (program.as_str(), words),
         None => ("pvsadm", argv),

@@ -5,7 +5,8 @@
 //! program's own name is skipped wherever it stands: so does ipvsadm.
 
 use super::names::Names;
-use super::plan::{Failure, Plan, Show, plan};
+use super::plan::{Failure, Plan, Show, plan_options};
+use super::words::Word;
 use crate::command::Command;
 
 /// What a line of input came to.
@@ -17,6 +18,8 @@ pub(super) enum Line {
     Said(Failure),
     /// The end of the input: it asks for help.
     Help,
+    /// Asks for a word's help; not in any input.
+    WordHelp(&'static Word),
     /// The end of the input: it asks for the version.
     Version,
     /// The end of the input: it is wrong.
@@ -35,12 +38,14 @@ pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> 
         if argv.len() == 1 {
             continue;
         }
-        let line = match plan(&argv, names) {
+        let line = match plan_options(&argv, names) {
             Ok(Plan::Ask { command, show }) => Line::Ask(command, show),
             Ok(Plan::Help) => Line::Help,
             Ok(Plan::Version) => Line::Version,
-            // Reading the input again while reading it would never end.
-            Ok(Plan::Restore) => Line::Wrong(Failure::NoCommand(program.to_owned())),
+            // Reading the input again while reading it would never end; words are no rules.
+            Ok(Plan::Restore | Plan::WordHelp(_)) => {
+                Line::Wrong(Failure::NoCommand(program.to_owned()))
+            }
             Err(failure) if failure.ends_restore() => Line::Wrong(failure),
             Err(failure) => Line::Said(failure),
         };

@@ -1,6 +1,6 @@
 //! A command line from its words to its exit status.
 
-use super::help::{help, version};
+use super::help::{help, version, word_help};
 use super::names::Names;
 use super::plan::{Failure, Plan, Show, plan};
 use super::restore::{Line, lines};
@@ -78,6 +78,7 @@ pub fn run(
     let steps = match plan(argv, names) {
         Ok(Plan::Ask { command, show }) => vec![Line::Ask(command, show)],
         Ok(Plan::Help) => vec![Line::Help],
+        Ok(Plan::WordHelp(word)) => vec![Line::WordHelp(word)],
         Ok(Plan::Version) => vec![Line::Version],
         Ok(Plan::Restore) => {
             let mut input = Vec::new();
@@ -158,6 +159,7 @@ impl Session<'_, '_> {
                 Line::Ask(_, show) => return Ok(Some(show)),
                 Line::Said(failure) | Line::Wrong(failure) => self.failure(&failure),
                 Line::Help => self.text(&help(self.program)),
+                Line::WordHelp(word) => self.text(&word_help(self.program, word)),
                 Line::Version => self.text(&version()),
             }
             .map_err(LinkError::Output)?;
@@ -229,6 +231,12 @@ impl Session<'_, '_> {
                 self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
             }
             Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+            Outcome::Drops(losses) => {
+                let Show::Report(detail) = show else {
+                    return Ok(Part::Last);
+                };
+                self.text(&listing::drops(losses, detail))?;
+            }
         }
         Ok(Part::Last)
     }
@@ -248,7 +256,7 @@ impl Session<'_, '_> {
     fn services(&mut self, show: Show, table_size: u64) -> io::Result<()> {
         let views = std::mem::take(&mut self.gathered);
         let text = match show {
-            Show::Nothing => String::new(),
+            Show::Nothing | Show::Report(_) => String::new(),
             Show::Table(format) => {
                 let labels = Labels::new(self.names, format.numeric);
                 listing::services(views, table_size, format, &labels)

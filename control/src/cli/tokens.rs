@@ -46,6 +46,7 @@ pub struct TokenError {
 /// Reads an argument vector (without the program's name) option by option.
 #[derive(Debug)]
 pub struct Tokens {
+    table: &'static [Row],
     words: VecDeque<String>,
     word: String,
     /// The letters of a cluster that are still to be read.
@@ -55,9 +56,15 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The options of these words.
+    /// ipvsadm's options among these words.
     pub fn new(words: impl IntoIterator<Item = String>) -> Self {
+        Self::of_table(options::OPTIONS, words)
+    }
+
+    /// The options of a table among these words.
+    pub fn of_table(table: &'static [Row], words: impl IntoIterator<Item = String>) -> Self {
         Self {
+            table,
             words: words.into_iter().collect(),
             word: String::new(),
             cluster: None,
@@ -132,7 +139,7 @@ impl Tokens {
             None => (long, None),
         };
         Ok((
-            options::long(name).ok_or_else(|| self.error(Fault::Unknown))?,
+            options::long(self.table, name).ok_or_else(|| self.error(Fault::Unknown))?,
             value,
         ))
     }
@@ -140,7 +147,7 @@ impl Tokens {
     /// The option of the first letter; the rest is its argument, or further letters.
     fn letter(&mut self, letters: &str) -> Result<(&'static Row, Option<String>), TokenError> {
         let mut rest = letters.chars();
-        let row = rest.next().and_then(options::letter);
+        let row = rest.next().and_then(|l| options::letter(self.table, l));
         let row = row.ok_or_else(|| self.error(Fault::Unknown))?;
         let rest = rest.as_str();
         if rest.is_empty() {

@@ -1,8 +1,10 @@
-//! The text of listings, in ipvsadm's widths and units.
+//! The text of listings, in ipvsadm's widths and units, and of what pvsadm's own words show.
 //!
 //! Pure: values in, text out; names come from [`Names`](crate::cli::Names).
 
+mod columns;
 mod connections;
+mod drops;
 mod figures;
 mod label;
 mod rules;
@@ -10,6 +12,7 @@ mod services;
 mod sort;
 
 pub use connections::{connection, connections_heading};
+pub use drops::drops;
 pub use label::Labels;
 pub use rules::rules;
 pub use services::services;
@@ -65,6 +68,15 @@ impl Default for Format {
     }
 }
 
+/// How much of a report is shown, and to whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detail {
+    /// All there is, however much.
+    pub all: bool,
+    /// As JSON.
+    pub json: bool,
+}
+
 /// `-L --timeout`.
 #[must_use]
 pub fn timeouts(tcp_secs: u32, tcp_fin_secs: u32, udp_secs: u32) -> String {
@@ -93,4 +105,12 @@ pub fn daemons(daemons: &[DaemonView]) -> String {
         );
         text
     })
+}
+
+/// A value as a line of JSON.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    // Plain data cannot fail to be written.
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    text
 }

@@ -145,6 +145,7 @@ impl Store {
                 });
             }
             Command::ListDaemons => return Ok(Outcome::Daemons(self.daemons.views())),
+            Command::Drops => return Ok(Outcome::Drops(plane.losses())),
         }
         Ok(Outcome::Done)
     }

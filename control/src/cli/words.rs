@@ -1,0 +1,210 @@
+//! pvsadm's own words: what a director has to tell that ipvsadm has no option for.
+//!
+//! A word is the first argument and has no dash, and options of its own behind it. A program called
+//! ipvsadm has none: there such an argument is refused in ipvsadm's way. A new word is a new row in
+//! [`WORDS`], with a function that makes a [`Plan`] of what was given with it.
+
+use super::options::{Row, Tag, flag, info};
+use super::plan::{Failure, Plan, Show};
+use super::tokens::Tokens;
+use crate::command::Command;
+use crate::listing::Detail;
+use std::path::Path;
+
+/// A word.
+#[derive(Debug)]
+pub struct Word {
+    /// The word.
+    pub name: &'static str,
+    /// How it is written.
+    pub usage: &'static str,
+    /// A line of help.
+    pub help: &'static str,
+    /// What it shows and how it ends, in full.
+    pub about: &'static str,
+    /// Its options.
+    pub options: &'static [Row],
+    /// What it asks for.
+    plan: fn(&Given) -> Plan,
+}
+
+impl PartialEq for Word {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Word {}
+
+/// What was given with a word.
+struct Given(Vec<&'static str>);
+
+impl Given {
+    fn has(&self, option: &str) -> bool {
+        self.0.contains(&option)
+    }
+
+    fn detail(&self) -> Detail {
+        Detail {
+            all: self.has("all"),
+            json: self.has("json"),
+        }
+    }
+}
+
+const HELP: Row = info("help", 'h', Tag::Help, "print this help");
+const JSON: Row = flag("json", Some('j'), "", "print one JSON value, for programs");
+
+/// The words.
+pub static WORDS: &[Word] = &[Word {
+    name: "drops",
+    usage: "drops [--all] [--json]",
+    help: "why packets were lost, and how many",
+    about: DROPS,
+    options: &[
+        flag("all", Some('a'), "", "show what has never happened, too"),
+        JSON,
+        HELP,
+    ],
+    plan: |given| ask(Command::Drops, given),
+}];
+
+const DROPS: &str = "\
+Lists the reasons for which packets were lost since pvsd started, the most frequent first, each with
+a sentence: what workers dropped, what was malformed, what did not get to Linux or from it, and what
+the devices lost. Exit status: 0, or 2 if pvsd does not answer.
+
+JSON: {\"drops\": [{\"reason\", \"place\": \"dropped\"|\"malformed\"|\"linux\"|\"device\", \"packets\",
+\"sentence\"}, ...]}; fields may be added, none changes its meaning.";
+
+fn ask(command: Command, given: &Given) -> Plan {
+    let show = Show::Report(given.detail());
+    Plan::Ask { command, show }
+}
+
+/// True unless the program is called ipvsadm.
+#[must_use]
+pub fn has_words(program: &str) -> bool {
+    Path::new(program)
+        .file_name()
+        .is_none_or(|name| name != "ipvsadm")
+}
+
+/// Reads the arguments behind a word.
+pub(super) fn plan(program: &str, word: &str, rest: &[String]) -> Result<Plan, Failure> {
+    let Some(word) = WORDS.iter().find(|known| known.name == word) else {
+        let known: Vec<_> = WORDS.iter().map(|word| word.name).collect();
+        return Err(Failure::wrong(format!(
+            "{program}: no such word: {word} (there are {}; ipvsadm's commands begin with a dash)",
+            known.join(", ")
+        )));
+    };
+    let wrong = |what: String| Failure::wrong(format!("{program} {}: {what}", word.name));
+    let mut tokens = Tokens::of_table(word.options, rest.iter().cloned());
+    let mut given = Given(Vec::new());
+    while let Some(token) = tokens
+        .next_option()
+        .map_err(|error| wrong(error.to_string()))?
+    {
+        if token.row.tag == Tag::Help {
+            return Ok(Plan::WordHelp(word));
+        }
+        given.0.push(token.row.long);
+    }
+    match tokens.next_left_over() {
+        Some(left) => Err(wrong(format!("unexpected argument {left}"))),
+        None => Ok((word.plan)(&given)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{FileNames, help, plan as plan_line};
+
+    fn planned(line: &[&str]) -> Result<Plan, Failure> {
+        let argv: Vec<String> = line.iter().map(|w| (*w).to_owned()).collect();
+        plan_line(&argv, &FileNames::default())
+    }
+
+    fn refused(line: &[&str]) -> (String, u8) {
+        let failure = planned(line).unwrap_err();
+        (failure.to_string(), failure.status())
+    }
+
+    #[test]
+    fn a_word_takes_its_options_in_any_order_and_form() {
+        let drops = |all, json| {
+            Ok(Plan::Ask {
+                command: Command::Drops,
+                show: Show::Report(Detail { all, json }),
+            })
+        };
+        assert_eq!(planned(&["pvsadm", "drops"]), drops(false, false));
+        assert_eq!(
+            planned(&["/sbin/pvsadm", "drops", "--json"]),
+            drops(false, true)
+        );
+        assert_eq!(planned(&["pvsadm", "drops", "-ja"]), drops(true, true));
+        assert_eq!(
+            planned(&["director", "drops", "-a", "--all"]),
+            drops(true, false)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_word_is_one_line_and_status_2() {
+        for line in [
+            &["pvsadm", "drop"][..],
+            &["pvsadm", "foo", "-L"],
+            &["pvsadm", ""],
+            &["pvsadm", "drops", "--numeric"],
+            &["pvsadm", "drops", "--json=yes"],
+            &["pvsadm", "drops", "status"],
+        ] {
+            let (said, status) = refused(line);
+            assert_eq!((said.lines().count(), status), (1, 2), "{said}");
+            assert!(said.starts_with("pvsadm"), "{said}");
+        }
+        assert!(
+            refused(&["pvsadm", "drop"])
+                .0
+                .contains("no such word: drop")
+        );
+    }
+
+    #[test]
+    fn ipvsadm_has_no_words() {
+        for program in ["ipvsadm", "/usr/sbin/ipvsadm"] {
+            let said = format!("Try `{program} -h' or '{program} --help' for more information.");
+            assert_eq!(refused(&[program, "drops"]), (said, 255));
+            assert!(!help::help(program).contains("drops"));
+        }
+    }
+
+    #[test]
+    fn rules_have_no_words() {
+        let lines = crate::cli::restore::lines("pvsadm", "drops\n", &FileNames::default());
+        let said = Failure::NoCommand("pvsadm".to_owned());
+        assert_eq!(lines, [crate::cli::restore::Line::Wrong(said)]);
+    }
+
+    #[test]
+    fn help_has_every_word_and_each_of_its_options() {
+        let text = help::help("pvsadm");
+        for word in WORDS {
+            assert!(
+                text.contains(&format!("  {} ", word.usage)),
+                "{}",
+                word.name
+            );
+            let line = ["pvsadm", word.name, "--help"];
+            assert_eq!(planned(&line), Ok(Plan::WordHelp(word)));
+            let text = help::word_help("pvsadm", word);
+            for row in word.options {
+                assert!(text.contains(&format!("--{}", row.long)), "{}", row.long);
+            }
+            assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+        }
+    }
+}
