@@ -3,7 +3,7 @@
 
 use crate::{Side, frames};
 use anyhow::{Context, Result};
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, PortIndex, Target};
+use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, OwnAddress, PortIndex, Target};
 use pvs_proto::{Addr4, Addr6, Family, V4, V6, VlanId};
 use std::net::IpAddr;
 
@@ -38,6 +38,13 @@ pub fn laboratory(locals: &[IpAddr]) -> Result<Fib> {
     b.route::<V4>(addr::<V4>("192.168.1.0")?, 24, Target::OnLink(r1));
     b.route::<V6>(addr::<V6>("fd09::")?, 64, Target::OnLink(c1));
     b.route::<V6>(addr::<V6>("fd01::")?, 64, Target::OnLink(r1));
+    for (exit, v4, v6) in [
+        (c1, "10.9.9.254", "fd09::fe"),
+        (r1, "192.168.1.254", "fd01::fe"),
+    ] {
+        b.own_address::<V4>(OwnAddress::plain(exit, addr::<V4>(v4)?, 24));
+        b.own_address::<V6>(OwnAddress::plain(exit, addr::<V6>(v6)?, 64));
+    }
     for text in [
         "10.9.9.254",
         "192.168.1.254",

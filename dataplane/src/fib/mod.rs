@@ -5,8 +5,14 @@
 //! that do not overlap: the longest-prefix match was made when the table was built. The kernel's
 //! local table comes first, as rule 0 has it, whatever the length of its prefixes.
 
+mod build;
+mod source;
+
+pub use build::{BuilderFamily, FibBuilder};
+pub use source::OwnAddress;
+
 use pvs_proto::{Addr4, Addr6, Address, Family, MacAddr, V4, V6, VlanId};
-use std::collections::BTreeMap;
+use source::Sources;
 
 /// A port of the director, in the order of configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -58,7 +64,7 @@ pub struct Hop {
 }
 
 /// Where a route leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target<A> {
     /// To Linux itself.
     Local,
@@ -98,31 +104,62 @@ pub enum Neighbour {
     Failed,
 }
 
+/// What a route says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Way<A> {
+    target: Target<A>,
+    /// The address to send from, if it does not depend on the destination.
+    source: Option<A>,
+}
+
+/// A place in [`Routes::ways`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WayIndex(u32);
+
+impl WayIndex {
+    const LOCAL: Self = Self(0);
+    const UNREACHABLE: Self = Self(1);
+}
+
 /// The routes and neighbours of one family.
 #[derive(Debug)]
 struct Routes<A> {
-    /// Where each range begins, ascending, the first at 0; its target reaches to the next one.
-    ranges: Box<[(A, Target<A>)]>,
+    /// Where each range begins, ascending, the first at 0; its way reaches to the next one.
+    ranges: Box<[(A, WayIndex)]>,
+    /// Each different one once.
+    ways: Box<[Way<A>]>,
     /// Ascending by interface and address; `None` is a failed neighbour.
     neighbours: Box<[(InterfaceIndex, A, Option<HopIndex>)]>,
+    sources: Sources<A>,
 }
 
 impl<A> Default for Routes<A> {
     fn default() -> Self {
         Self {
             ranges: Box::default(),
+            ways: Box::default(),
             neighbours: Box::default(),
+            sources: Sources::default(),
         }
     }
 }
 
 impl<A: Address> Routes<A> {
-    fn target(&self, dst: A) -> Target<A> {
+    fn way_index(&self, dst: A) -> WayIndex {
         let behind = self.ranges.partition_point(|(start, _)| *start <= dst);
         behind
             .checked_sub(1)
             .and_then(|at| self.ranges.get(at))
-            .map_or(Target::Unreachable, |r| r.1)
+            .map_or(WayIndex::UNREACHABLE, |range| range.1)
+    }
+
+    fn way(&self, dst: A) -> Way<A> {
+        let WayIndex(at) = self.way_index(dst);
+        let nowhere = Way {
+            target: Target::Unreachable,
+            source: None,
+        };
+        self.ways.get(at as usize).copied().unwrap_or(nowhere)
     }
 }
 
@@ -151,11 +188,13 @@ pub trait Lookup<A> {
     fn is_local(&self, dst: A) -> bool;
     #[doc(hidden)]
     fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A>;
+    #[doc(hidden)]
+    fn source(&self, dst: A) -> Option<A>;
 }
 
 impl<A: Address> Lookup<A> for Routes<A> {
     fn route(&self, dst: A) -> Route<A> {
-        match self.target(dst) {
+        match self.way(dst).target {
             Target::Local => Route::Local,
             Target::OnLink(interface) => self.neighbour(interface, dst),
             Target::Via(interface, gateway) => self.neighbour(interface, gateway),
@@ -165,7 +204,18 @@ impl<A: Address> Lookup<A> for Routes<A> {
     }
 
     fn is_local(&self, dst: A) -> bool {
-        self.target(dst) == Target::Local
+        self.way_index(dst) == WayIndex::LOCAL
+    }
+
+    fn source(&self, dst: A) -> Option<A> {
+        let way = self.way(dst);
+        match way.target {
+            Target::Local => Some(dst),
+            Target::OnLink(interface) | Target::Via(interface, _) => {
+                way.source.or_else(|| self.sources.towards(interface, dst))
+            }
+            Target::Elsewhere | Target::Unreachable => None,
+        }
     }
 
     fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {
@@ -215,6 +265,13 @@ impl Fib {
         F::routes(self).is_local(dst)
     }
 
+    /// The address that Linux would send from to this destination; `None` where there is no way out by a
+    /// port, or no address to send from.
+    #[must_use]
+    pub fn source<F: FibFamily>(&self, dst: F::Addr) -> Option<F::Addr> {
+        F::routes(self).source(dst)
+    }
+
     /// The next hop in a place.
     #[must_use]
     #[inline]
@@ -241,180 +298,6 @@ impl Fib {
             self.interfaces.get(at)?,
         ))
     }
-}
-
-/// Collects what Linux says, and makes a [`Fib`] of it.
-#[derive(Debug, Default)]
-pub struct FibBuilder {
-    interfaces: Vec<Interface>,
-    v4: Collected<Addr4>,
-    v6: Collected<Addr6>,
-}
-
-#[derive(Debug)]
-struct Collected<A> {
-    routes: Vec<(A, u8, Target<A>)>,
-    neighbours: BTreeMap<(InterfaceIndex, A), Neighbour>,
-}
-
-impl<A> Default for Collected<A> {
-    fn default() -> Self {
-        Self {
-            routes: Vec::new(),
-            neighbours: BTreeMap::new(),
-        }
-    }
-}
-
-/// A family that a builder collects.
-pub trait BuilderFamily: Family {
-    #[doc(hidden)]
-    fn add_route(builder: &mut FibBuilder, prefix: Self::Addr, len: u8, target: Target<Self::Addr>);
-    #[doc(hidden)]
-    fn add_neighbour(
-        builder: &mut FibBuilder,
-        interface: InterfaceIndex,
-        addr: Self::Addr,
-        state: Neighbour,
-    );
-}
-
-macro_rules! builder_family {
-    ($family:ty, $field:ident) => {
-        impl BuilderFamily for $family {
-            fn add_route(
-                b: &mut FibBuilder,
-                prefix: Self::Addr,
-                len: u8,
-                target: Target<Self::Addr>,
-            ) {
-                b.$field.routes.push((prefix.masked(len), len, target));
-            }
-            fn add_neighbour(
-                b: &mut FibBuilder,
-                i: InterfaceIndex,
-                addr: Self::Addr,
-                state: Neighbour,
-            ) {
-                b.$field.neighbours.insert((i, addr), state);
-            }
-        }
-    };
-}
-builder_family!(V4, v4);
-builder_family!(V6, v6);
-
-impl FibBuilder {
-    /// Nothing known yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Another interface; they are numbered in the order of the calls.
-    pub fn interface(&mut self, interface: Interface) -> InterfaceIndex {
-        self.interfaces.push(interface);
-        InterfaceIndex(u16::try_from(self.interfaces.len() - 1).unwrap_or(u16::MAX))
-    }
-
-    /// A route. Of two with the same prefix the later call wins, so add the preferred one last;
-    /// [`Target::Local`] wins over all others that overlap it.
-    pub fn route<F: BuilderFamily>(
-        &mut self,
-        prefix: F::Addr,
-        len: u8,
-        target: Target<F::Addr>,
-    ) -> &mut Self {
-        F::add_route(self, prefix, len, target);
-        self
-    }
-
-    /// A neighbour's state.
-    pub fn neighbour<F: BuilderFamily>(
-        &mut self,
-        interface: InterfaceIndex,
-        addr: F::Addr,
-        state: Neighbour,
-    ) -> &mut Self {
-        F::add_neighbour(self, interface, addr, state);
-        self
-    }
-
-    /// The finished value. `version` must not be 0.
-    #[must_use]
-    pub fn build(self, version: u32) -> Fib {
-        let mut hops = Vec::new();
-        let interfaces = self.interfaces.into_boxed_slice();
-        let v4 = self.v4.finish(&interfaces, &mut hops);
-        let v6 = self.v6.finish(&interfaces, &mut hops);
-        Fib {
-            version,
-            interfaces,
-            hops: hops.into_boxed_slice(),
-            v4,
-            v6,
-        }
-    }
-}
-
-impl<A: Address> Collected<A> {
-    fn finish(mut self, interfaces: &[Interface], hops: &mut Vec<Hop>) -> Routes<A> {
-        // Short prefixes first, local ones last: each paints over what it covers.
-        self.routes
-            .sort_by_key(|(_, len, target)| (*target == Target::Local, *len));
-        let mut painted = BTreeMap::from([(0u128, Target::Unreachable)]);
-        let last = u128::MAX.checked_shr(u32::from(128 - A::BITS)).unwrap_or(0);
-        for (prefix, len, target) in self.routes {
-            let start = prefix.bits();
-            let end = start | last.checked_shr(len.into()).unwrap_or(0);
-            let behind = painted
-                .range(..=end)
-                .next_back()
-                .map_or(Target::Unreachable, |(_, t)| *t);
-            let covered: Vec<u128> = painted.range(start..=end).map(|(at, _)| *at).collect();
-            for at in covered {
-                painted.remove(&at);
-            }
-            painted.insert(start, target);
-            if end < last {
-                painted.entry(end + 1).or_insert(behind);
-            }
-        }
-        let mut ranges: Vec<_> = painted
-            .into_iter()
-            .map(|(at, t)| (A::from_bits(at), t))
-            .collect();
-        ranges.dedup_by(|later, earlier| later.1 == earlier.1);
-        let neighbours = self.neighbours.into_iter();
-        let neighbours = neighbours
-            .map(|((i, a), n)| (i, a, hop_of(interfaces, i, n, hops)))
-            .collect();
-        Routes {
-            ranges: ranges.into_boxed_slice(),
-            neighbours,
-        }
-    }
-}
-
-fn hop_of(
-    interfaces: &[Interface],
-    i: InterfaceIndex,
-    n: Neighbour,
-    hops: &mut Vec<Hop>,
-) -> Option<HopIndex> {
-    let Neighbour::Resolved(mac) = n else {
-        return None;
-    };
-    let on = interfaces.get(usize::from(i.0))?;
-    hops.push(Hop {
-        mac,
-        source: on.mac,
-        interface: i,
-        port: on.port,
-        vlan: on.vlan,
-        mtu: on.mtu,
-    });
-    Some(HopIndex(u32::try_from(hops.len() - 1).ok()?))
 }
 
 #[cfg(test)]

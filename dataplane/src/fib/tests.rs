@@ -65,6 +65,74 @@ fn the_local_table_is_asked_first() {
     assert!(!fib.is_local::<V4>(a4("10.51.0.0")));
 }
 
+fn a6(text: &str) -> Addr6 {
+    text.parse::<std::net::Ipv6Addr>().unwrap().into()
+}
+
+#[test]
+fn the_source_is_the_one_that_linux_would_take() {
+    let mut b = FibBuilder::new();
+    let eth0 = b.interface(interface(0));
+    let eth1 = b.interface(interface(1));
+    b.route::<V4>(a4("0.0.0.0"), 0, Target::Via(eth0, a4("10.2.0.1")))
+        .route::<V4>(a4("10.1.0.0"), 24, Target::OnLink(eth0))
+        .route::<V4>(a4("10.3.0.0"), 24, Target::OnLink(eth1))
+        .route::<V4>(a4("10.9.0.0"), 16, Target::Elsewhere)
+        .route::<V4>(a4("10.1.0.5"), 32, Target::Local)
+        .route_from::<V4>(a4("10.4.0.0"), 16, Target::OnLink(eth0), a4("10.7.7.7"))
+        .own_address::<V4>(OwnAddress::plain(eth0, a4("10.1.0.254"), 24))
+        .own_address::<V4>(OwnAddress::plain(eth0, a4("10.2.0.254"), 24));
+    let fib = b.build(1);
+    for (to, from) in [
+        ("8.8.8.8", Some("10.2.0.254")),
+        ("10.1.0.9", Some("10.1.0.254")),
+        ("10.3.0.9", Some("10.1.0.254")),
+        ("10.4.0.9", Some("10.7.7.7")),
+        ("10.1.0.5", Some("10.1.0.5")),
+        ("10.9.0.1", None),
+    ] {
+        assert_eq!(fib.source::<V4>(a4(to)), from.map(a4), "{to}");
+    }
+    assert_eq!(fib.source::<V6>(a6("2001:db8::1")), None);
+}
+
+#[test]
+fn the_source_of_ipv6_follows_rfc_6724() {
+    let mut b = FibBuilder::new();
+    let eth0 = b.interface(interface(0));
+    let eth1 = b.interface(interface(1));
+    b.route::<V6>(a6("::"), 0, Target::Via(eth0, a6("fe80::1")))
+        .route::<V6>(a6("fe80::"), 64, Target::OnLink(eth0))
+        .route::<V6>(a6("2001:db8:9::"), 48, Target::OnLink(eth1));
+    let mut own = |exit, address, link_scope, deprecated| {
+        let plain = OwnAddress::plain(exit, a6(address), 64);
+        b.own_address::<V6>(OwnAddress {
+            link_scope,
+            deprecated,
+            ..plain
+        });
+    };
+    own(eth0, "2001:db8:8::d", false, true);
+    own(eth0, "2001:db8:1::1", false, false);
+    own(eth0, "2001:db8:2::1", false, false);
+    own(eth0, "fd00:2::1", false, false);
+    own(eth0, "fe80::fe", true, false);
+    own(eth1, "fe80::ff", true, false);
+    let fib = b.build(1);
+    for (to, from) in [
+        ("2001:db8:2::9", "2001:db8:2::1"),
+        ("2001:db8:1::9", "2001:db8:1::1"),
+        // Nearer to the deprecated one.
+        ("2001:db8:8::9", "2001:db8:1::1"),
+        ("fd00:9::9", "fd00:2::1"),
+        ("fe80::9", "fe80::fe"),
+        // The exit has none of that scope, so another interface lends one.
+        ("2001:db8:9::9", "2001:db8:1::1"),
+    ] {
+        assert_eq!(fib.source::<V6>(a6(to)), Some(a6(from)), "{to}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]

@@ -49,6 +49,16 @@ pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
         &aliases,
         &mut unsupported,
     );
+    for (ifindex, assigned) in &mirror.addresses {
+        let exit = numbers.get(ifindex).or_else(|| aliases.get(ifindex));
+        for one in assigned {
+            let exit = exit.copied();
+            one.own::<V4>(exit)
+                .map(|own| builder.own_address::<V4>(own));
+            one.own::<V6>(exit)
+                .map(|own| builder.own_address::<V6>(own));
+        }
+    }
     add_neighbours(&mut builder, mirror, &aliases);
     add_neighbours(&mut builder, mirror, &numbers);
     let local = local_prefixes(&mirror.v4).chain(local_prefixes(&mirror.v6));
@@ -86,10 +96,15 @@ fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
             up: link.up,
             promiscuous: link.promiscuous,
             all_multicast: link.all_multicast,
-            addresses: mirror.addresses.get(&ifindex).cloned().unwrap_or_default(),
+            addresses: addresses(mirror, ifindex),
         })
     };
     taps.chain(vlans).filter_map(state).collect()
+}
+
+fn addresses(mirror: &Mirror, ifindex: u32) -> Vec<(IpAddr, u8)> {
+    let known = mirror.addresses.get(&ifindex).into_iter().flatten();
+    known.map(|known| (known.address, known.len)).collect()
 }
 
 fn macvlan_macs(mirror: &Mirror, ifindex: u32) -> Vec<MacAddr> {
@@ -131,8 +146,8 @@ fn add_routes<F: BuilderFamily>(
         let Some(address) = F::addr(prefix.address) else {
             continue;
         };
-        for way in ways(entries) {
-            let target = match way {
+        for entry in winners(entries) {
+            let target = match &entry.way {
                 Way::Local | Way::Broadcast => Target::Local,
                 Way::Refused => Target::Unreachable,
                 Way::Unsupported(what) => {
@@ -152,13 +167,16 @@ fn add_routes<F: BuilderFamily>(
                     }
                 }
             };
-            builder.route::<F>(address, prefix.len, target);
+            match entry.source.and_then(F::addr) {
+                Some(source) => builder.route_from::<F>(address, prefix.len, target, source),
+                None => builder.route::<F>(address, prefix.len, target),
+            };
         }
     }
 }
 
 /// What the routes to one prefix come to: the winner of main, then that of local over it.
-fn ways(entries: &[Entry]) -> impl Iterator<Item = &Way> {
+fn winners(entries: &[Entry]) -> impl Iterator<Item = &Entry> {
     [Table::Main, Table::Local]
         .into_iter()
         .filter_map(|table| best(entries, table))
@@ -181,7 +199,7 @@ fn add_neighbours(
 }
 
 fn local_prefixes(routes: &Routes) -> impl Iterator<Item = (IpAddr, u8)> {
-    let local = |entries: &[Entry]| ways(entries).any(|way| *way == Way::Local);
+    let local = |entries: &[Entry]| winners(entries).any(|entry| entry.way == Way::Local);
     routes
         .iter()
         .filter(move |(_, entries)| local(entries))

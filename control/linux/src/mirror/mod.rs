@@ -6,6 +6,7 @@
 //! doubt about routes, [`Mirror::doubts`] says which family to list anew. Ip rules are not followed
 //! and are reported as unsupported.
 
+mod address;
 mod build;
 mod link;
 mod neighbour;

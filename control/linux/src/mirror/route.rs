@@ -60,6 +60,8 @@ pub(crate) struct Entry {
     pub(crate) table: Table,
     pub(crate) metric: u32,
     pub(crate) way: Way,
+    /// The preferred source.
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// A route in the form that the mirror keeps, out of a listing.
@@ -91,12 +93,13 @@ pub(crate) fn read(message: &RouteMessage) -> Option<(Prefix, Entry)> {
         _ => return None,
     };
     let mut table = u32::from(header.table);
-    let (mut address, mut metric) = (any, 0);
+    let (mut address, mut metric, mut source) = (any, 0, None);
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(number) => table = *number,
             RouteAttribute::Destination(to) => address = ip(to)?,
             RouteAttribute::Priority(number) => metric = *number,
+            RouteAttribute::PrefSource(from) => source = ip(from),
             _ => (),
         }
     }
@@ -115,6 +118,7 @@ pub(crate) fn read(message: &RouteMessage) -> Option<(Prefix, Entry)> {
             table,
             metric,
             way: way(message),
+            source,
         },
     ))
 }
@@ -309,12 +313,13 @@ impl Routes {
         longest_first()
             .find_map(|entries| best(entries, Table::Local))
             .or_else(|| longest_first().find_map(|entries| best(entries, Table::Main)))
+            .map(|entry| &entry.way)
     }
 }
 
 /// The way that the kernel takes among the routes of one prefix in one table: the lowest metric, and of
 /// equals the first, that is not dead.
-pub(crate) fn best(entries: &[Entry], table: Table) -> Option<&Way> {
+pub(crate) fn best(entries: &[Entry], table: Table) -> Option<&Entry> {
     let alive = |entry: &&Entry| {
         entry.table == table && !matches!(&entry.way, Way::Out(exits) if exits.is_empty())
     };
@@ -322,7 +327,6 @@ pub(crate) fn best(entries: &[Entry], table: Table) -> Option<&Way> {
         .iter()
         .filter(alive)
         .min_by_key(|entry| entry.metric)
-        .map(|entry| &entry.way)
 }
 
 /// Of several exits the one to take: the first with a carrier, else the first.

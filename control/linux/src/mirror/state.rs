@@ -1,10 +1,11 @@
 //! The mirror's state, and how messages change it.
 
+use super::address::Assigned;
 use super::link::{Kind, Link};
 use super::neighbour::{self, Known};
 use super::route::{self, Effect, ListedRoute, Routes, Way};
 use super::{Doubts, NeighbourView, NextHop, TapBinding, Update, build};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -18,7 +19,7 @@ pub struct Mirror {
     pub(super) taps: Vec<TapBinding>,
     pub(super) links: BTreeMap<u32, Link>,
     /// By interface, in the kernel's order.
-    pub(super) addresses: BTreeMap<u32, Vec<(IpAddr, u8)>>,
+    pub(super) addresses: BTreeMap<u32, Vec<Assigned>>,
     pub(super) v4: Routes,
     pub(super) v6: Routes,
     pub(super) neighbours: BTreeMap<(u32, IpAddr), Known>,
@@ -29,6 +30,8 @@ pub struct Mirror {
     pub(super) version: u32,
     changed: bool,
     doubts: Doubts,
+    /// A listing is being taken: it has the kernel's order.
+    listing: bool,
     /// A whole listing was taken, so a tap that is not among the links does not exist.
     listed: bool,
     /// Taps that are known to be gone, by index.
@@ -110,19 +113,27 @@ impl Mirror {
     }
 
     fn set_address(&mut self, message: &AddressMessage, present: bool) {
-        let Some(address) = own_address(message) else {
+        let Some(address) = Assigned::read(message) else {
             return;
         };
         let list = self.addresses.entry(message.header.index).or_default();
-        let known = list.iter().position(|a| *a == address);
-        match (known, present) {
-            (None, true) => list.push(address),
-            (Some(at), false) => {
-                list.remove(at);
-                // Older kernels remove routes with this preferred source without a word.
-                self.doubts.v4 |= address.0.is_ipv4();
+        let known = list.iter().position(|known| known.is(&address));
+        match (known.map(|at| (at, list.remove(at))), present) {
+            // The kernel tells again of addresses whose lifetimes run: they stay where they are.
+            (Some((at, known)), true) if known == address => {
+                list.insert(at, known);
+                return;
             }
-            _ => return,
+            (None, false) => return,
+            (Some(_), false) => {
+                // Older kernels remove routes with this preferred source without a word.
+                self.doubts.v4 |= address.address.is_ipv4();
+            }
+            // A primary address has gone, and this one takes its place.
+            (Some((_, known)), true) if address.moves_from(&known) => address.enter(list),
+            (Some((at, _)), true) => list.insert(at, address),
+            (None, true) if self.listing => list.push(address),
+            (None, true) => address.enter(list),
         }
         self.changed = true;
     }
@@ -175,9 +186,11 @@ impl Mirror {
             std::mem::take(&mut self.rules),
         );
         let changed = self.changed;
+        self.listing = true;
         messages
             .iter()
             .for_each(|message| self.apply(message, false));
+        self.listing = false;
         self.changed = changed
             || self.links != old_links
             || (&self.addresses, &self.neighbours, &self.rules) != (&old.0, &old.1, &old.2);
@@ -265,21 +278,6 @@ impl Mirror {
             Some(Kind::Macvlan(on)) => on != ifindex && self.is_ours(on),
         }
     }
-}
-
-/// The address that a message is about: the near end of a point-to-point link.
-fn own_address(message: &AddressMessage) -> Option<(IpAddr, u8)> {
-    let mut found = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(address) => return Some((*address, message.header.prefix_len)),
-            AddressAttribute::Address(address) => {
-                found = Some((*address, message.header.prefix_len))
-            }
-            _ => (),
-        }
-    }
-    found
 }
 
 /// A rule that the kernel does not start with: its family, priority and table.

@@ -1,0 +1,265 @@
+//! The builder: collects what Linux says, and makes a [`Fib`] of it.
+//!
+//! Off the workers, so it may allocate. The longest-prefix match is made here: routes are painted over
+//! each other, short prefixes first, into ranges that do not overlap.
+
+use super::source::{OwnAddress, Sources};
+use super::{
+    Fib, Hop, HopIndex, Interface, InterfaceIndex, Neighbour, Routes, Target, Way, WayIndex,
+};
+use pvs_proto::{Addr4, Addr6, Address, Family, V4, V6};
+use std::collections::BTreeMap;
+
+/// Collects what Linux says, and makes a [`Fib`] of it.
+#[derive(Debug, Default)]
+pub struct FibBuilder {
+    interfaces: Vec<Interface>,
+    v4: Collected<Addr4>,
+    v6: Collected<Addr6>,
+}
+
+#[derive(Debug)]
+struct Collected<A> {
+    routes: Vec<(A, u8, Way<A>)>,
+    neighbours: BTreeMap<(InterfaceIndex, A), Neighbour>,
+    own: Vec<OwnAddress<A>>,
+}
+
+impl<A> Default for Collected<A> {
+    fn default() -> Self {
+        Self {
+            routes: Vec::new(),
+            neighbours: BTreeMap::new(),
+            own: Vec::new(),
+        }
+    }
+}
+
+/// A family that a builder collects.
+pub trait BuilderFamily: Family {
+    #[doc(hidden)]
+    fn add_route(
+        builder: &mut FibBuilder,
+        prefix: Self::Addr,
+        len: u8,
+        target: Target<Self::Addr>,
+        source: Option<Self::Addr>,
+    );
+    #[doc(hidden)]
+    fn add_neighbour(
+        builder: &mut FibBuilder,
+        interface: InterfaceIndex,
+        addr: Self::Addr,
+        state: Neighbour,
+    );
+    #[doc(hidden)]
+    fn add_own(builder: &mut FibBuilder, address: OwnAddress<Self::Addr>);
+}
+
+macro_rules! builder_family {
+    ($family:ty, $field:ident) => {
+        impl BuilderFamily for $family {
+            fn add_route(
+                b: &mut FibBuilder,
+                prefix: Self::Addr,
+                len: u8,
+                target: Target<Self::Addr>,
+                source: Option<Self::Addr>,
+            ) {
+                let way = Way { target, source };
+                b.$field.routes.push((prefix.masked(len), len, way));
+            }
+            fn add_neighbour(
+                b: &mut FibBuilder,
+                i: InterfaceIndex,
+                addr: Self::Addr,
+                state: Neighbour,
+            ) {
+                b.$field.neighbours.insert((i, addr), state);
+            }
+            fn add_own(b: &mut FibBuilder, address: OwnAddress<Self::Addr>) {
+                b.$field.own.push(address);
+            }
+        }
+    };
+}
+builder_family!(V4, v4);
+builder_family!(V6, v6);
+
+impl FibBuilder {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another interface; they are numbered in the order of the calls.
+    pub fn interface(&mut self, interface: Interface) -> InterfaceIndex {
+        self.interfaces.push(interface);
+        InterfaceIndex(u16::try_from(self.interfaces.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    /// A route. Of two with the same prefix the later call wins, so add the preferred one last;
+    /// [`Target::Local`] wins over all others that overlap it.
+    pub fn route<F: BuilderFamily>(
+        &mut self,
+        prefix: F::Addr,
+        len: u8,
+        target: Target<F::Addr>,
+    ) -> &mut Self {
+        F::add_route(self, prefix, len, target, None);
+        self
+    }
+
+    /// A route with a preferred source.
+    pub fn route_from<F: BuilderFamily>(
+        &mut self,
+        prefix: F::Addr,
+        len: u8,
+        target: Target<F::Addr>,
+        source: F::Addr,
+    ) -> &mut Self {
+        F::add_route(self, prefix, len, target, Some(source));
+        self
+    }
+
+    /// An address of Linux's own that packets may be sent from, in the kernel's order. It makes nothing
+    /// local: that is a route's doing.
+    pub fn own_address<F: BuilderFamily>(&mut self, address: OwnAddress<F::Addr>) -> &mut Self {
+        F::add_own(self, address);
+        self
+    }
+
+    /// A neighbour's state.
+    pub fn neighbour<F: BuilderFamily>(
+        &mut self,
+        interface: InterfaceIndex,
+        addr: F::Addr,
+        state: Neighbour,
+    ) -> &mut Self {
+        F::add_neighbour(self, interface, addr, state);
+        self
+    }
+
+    /// The finished value. `version` must not be 0.
+    #[must_use]
+    pub fn build(self, version: u32) -> Fib {
+        let mut hops = Vec::new();
+        let interfaces = self.interfaces.into_boxed_slice();
+        let v4 = self.v4.finish(&interfaces, &mut hops);
+        let v6 = self.v6.finish(&interfaces, &mut hops);
+        Fib {
+            version,
+            interfaces,
+            hops: hops.into_boxed_slice(),
+            v4,
+            v6,
+        }
+    }
+}
+
+impl<A: Address> Collected<A> {
+    fn finish(mut self, interfaces: &[Interface], hops: &mut Vec<Hop>) -> Routes<A> {
+        let sources = Sources::new(std::mem::take(&mut self.own));
+        for (_, _, way) in &mut self.routes {
+            way.source = match way.target {
+                Target::OnLink(i) => way.source.or_else(|| sources.fixed(i, None)),
+                Target::Via(i, gateway) => way.source.or_else(|| sources.fixed(i, Some(gateway))),
+                _ => None,
+            };
+        }
+        let (ways, painted) = self.paint();
+        let mut ranges: Vec<_> = painted
+            .into_iter()
+            .map(|(at, way)| (A::from_bits(at), way))
+            .collect();
+        ranges.dedup_by(|later, earlier| later.1 == earlier.1);
+        let neighbours = self.neighbours.into_iter();
+        let neighbours = neighbours
+            .map(|((i, a), n)| (i, a, hop_of(interfaces, i, n, hops)))
+            .collect();
+        Routes {
+            ranges: ranges.into_boxed_slice(),
+            ways,
+            neighbours,
+            sources,
+        }
+    }
+
+    /// Each different way, and which of them holds from where on.
+    fn paint(&mut self) -> (Box<[Way<A>]>, BTreeMap<u128, WayIndex>) {
+        // Short prefixes first, local ones last: each paints over what it covers.
+        self.routes
+            .sort_by_key(|(_, len, way)| (way.target == Target::Local, *len));
+        let mut ways = Ways::new();
+        let mut painted = BTreeMap::from([(0u128, WayIndex::UNREACHABLE)]);
+        let last = u128::MAX.checked_shr(u32::from(128 - A::BITS)).unwrap_or(0);
+        for (prefix, len, way) in &self.routes {
+            let start = prefix.bits();
+            let end = start | last.checked_shr(u32::from(*len)).unwrap_or(0);
+            let behind = painted
+                .range(..=end)
+                .next_back()
+                .map_or(WayIndex::UNREACHABLE, |(_, way)| *way);
+            let covered: Vec<u128> = painted.range(start..=end).map(|(at, _)| *at).collect();
+            for at in covered {
+                painted.remove(&at);
+            }
+            painted.insert(start, ways.index(*way));
+            if end < last {
+                painted.entry(end + 1).or_insert(behind);
+            }
+        }
+        (ways.list.into_boxed_slice(), painted)
+    }
+}
+
+/// Each different way once.
+struct Ways<A> {
+    list: Vec<Way<A>>,
+    known: BTreeMap<Way<A>, WayIndex>,
+}
+
+impl<A: Address> Ways<A> {
+    fn new() -> Self {
+        let mut ways = Self {
+            list: Vec::new(),
+            known: BTreeMap::new(),
+        };
+        // In the order of WayIndex::LOCAL and WayIndex::UNREACHABLE.
+        for target in [Target::Local, Target::Unreachable] {
+            let source = None;
+            ways.index(Way { target, source });
+        }
+        ways
+    }
+
+    fn index(&mut self, way: Way<A>) -> WayIndex {
+        let list = &mut self.list;
+        *self.known.entry(way).or_insert_with(|| {
+            list.push(way);
+            WayIndex(u32::try_from(list.len() - 1).unwrap_or(WayIndex::UNREACHABLE.0))
+        })
+    }
+}
+
+fn hop_of(
+    interfaces: &[Interface],
+    i: InterfaceIndex,
+    n: Neighbour,
+    hops: &mut Vec<Hop>,
+) -> Option<HopIndex> {
+    let Neighbour::Resolved(mac) = n else {
+        return None;
+    };
+    let on = interfaces.get(usize::from(i.0))?;
+    hops.push(Hop {
+        mac,
+        source: on.mac,
+        interface: i,
+        port: on.port,
+        vlan: on.vlan,
+        mtu: on.mtu,
+    });
+    Some(HopIndex(u32::try_from(hops.len() - 1).ok()?))
+}
