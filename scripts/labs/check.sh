@@ -15,13 +15,27 @@ check() {
     if [[ $rc -eq 0 ]]; then
         passed=$((passed + 1))
         printf 'ok   %s: %s (%d s)\n' "$lab" "$sentence" $((SECONDS - start))
+        # Gone if the check was about taking the lab down.
+        [[ ! -e $run/check.log ]] || sed -n 's/^measured: /     /p' "$run/check.log"
     else
         failed=$((failed + 1))
         printf 'FAIL %s: %s\n' "$lab" "$sentence"
         sed 's/^/     | /' "$run/check.log"
-        sed 's/^/     pvsd: /' <(tail -n 15 "$run/pvsd.log" 2>/dev/null)
+        each_director pvsd_said
     fi
 }
+
+pvsd_said() {
+    local name
+    name=$(pvsd_of "$director")
+    sed "s/^/     $name: /" <(tail -n 15 "$run/$name.log" 2>/dev/null)
+}
+
+# A figure that is told beside the check's own line.
+measured() { printf 'measured: %s\n' "$*"; }
+
+# Milliseconds of the machine's clock.
+now_ms() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }
 
 # The proof that a check can fail.
 fails() {
@@ -121,7 +135,7 @@ arp_answers() {
 only_director_answers() {
     local answers
     answers=$(arp_answers "$1" "$2" "${vip%:*}")
-    same "MAC addresses behind ${vip%:*}" "$(mac_of director eth0)" "$answers"
+    same "MAC addresses behind ${vip%:*}" "$(mac_of "$director" eth0)" "$answers"
 }
 
 linux_answers_ping() {
@@ -130,7 +144,7 @@ linux_answers_ping() {
 
 nothing_listens() {
     local host
-    for host in director nic; do
+    for host in "$director" "$(nic_of "$director")"; do
         on "$host" ss -Hltn
         same "listening on $host at the service's port" '' \
             "$(on "$host" ss -Hltn "( sport = :${vip#*:} )")"
@@ -176,7 +190,7 @@ big_upload_arrives() {
 killed_and_back() {
     local before
     before=$(operators_settings)
-    end_process pvsd KILL
+    end_process "$(pvsd_of "$director")" KILL
     pvsd_start
     director_rules
     alternates
@@ -184,6 +198,6 @@ killed_and_back() {
 }
 
 operators_settings() {
-    on director ip -o -4 address show
-    on director ip route show table all
+    on "$director" ip -o -4 address show
+    on "$director" ip route show table all
 }

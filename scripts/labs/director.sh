@@ -39,7 +39,7 @@ pvsd_config() {
 device = "net_af_packet$number,iface=d$number"
 role = "$role"
 mirror = "$mirror"
-namespace = "$(ns director)"
+namespace = "$(ns "$director")"
 
 EOF
         number=$((number + 1))
@@ -57,7 +57,7 @@ megabytes = 256
 connections = 65536
 
 [control]
-socket = "$run/pvsd.sock"
+socket = "$run/$(pvsd_of "$director").sock"
 
 [log]
 level = "info"
@@ -68,20 +68,22 @@ EOF
     [[ -z $rules ]] || printf '\n[rules]\nfile = "%s"\n' "$rules"
 }
 
-pvsd_ready_or_dead() { grep -q '^pvsd: ready' "$run/pvsd.log" || ! pid_of pvsd >/dev/null; }
+pvsd_ready_or_dead() { grep -q '^pvsd: ready' "$run/$1.log" || ! pid_of "$1" >/dev/null; }
 
 # pvsd_start [DROP [RULES-FILE]]
 pvsd_start() {
+    local name
+    name=$(pvsd_of "$director")
     find_binaries
-    pvsd_config "${1:-false}" "${2:-}" >"$run/pvsd.toml"
-    spawn pvsd nic "$run/pvsd.log" "$bin/pvsd" --config "$run/pvsd.toml"
-    if ! eventually 30 pvsd_ready_or_dead || ! pid_of pvsd >/dev/null; then
-        tail -n 40 "$run/pvsd.log" >&2
-        die "pvsd does not get ready"
+    pvsd_config "${1:-false}" "${2:-}" >"$run/$name.toml"
+    spawn "$name" "$(nic_of "$director")" "$run/$name.log" "$bin/pvsd" --config "$run/$name.toml"
+    if ! eventually 30 pvsd_ready_or_dead "$name" || ! pid_of "$name" >/dev/null; then
+        tail -n 40 "$run/$name.log" >&2
+        die "$name does not get ready"
     fi
 }
 
-pvsd_stop() { end_process pvsd; }
+pvsd_stop() { end_process "$(pvsd_of "$director")"; }
 
 # A restart keeps the taps, and with them what the operator set on them.
 pvsd_restart() {
@@ -90,7 +92,10 @@ pvsd_restart() {
 }
 
 pvsd_remove_taps() {
-    [[ -e $run/pvsd.toml && -x ${bin:=$(binaries)}/pvsd ]] || return 0
-    on nic "$bin/pvsd" --remove-taps --config "$run/pvsd.toml" >>"$run/pvsd.log" 2>&1 ||
+    local name
+    name=$(pvsd_of "$director")
+    [[ -e $run/$name.toml && -x ${bin:=$(binaries)}/pvsd ]] || return 0
+    on "$(nic_of "$director")" "$bin/pvsd" --remove-taps --config "$run/$name.toml" \
+        >>"$run/$name.log" 2>&1 ||
         say "lab: pvsd --remove-taps failed; the taps go with their namespace"
 }

@@ -5,7 +5,7 @@
 repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 labs_dir=$repository/scripts/labs
 lab_root=/run/pvs-lab
-all_labs=(nat-1 nat-2 nat-3 dr-1)
+all_labs=(nat-1 nat-2 nat-3 dr-1 vrrp)
 
 # A failure inside $(...) ends that too.
 shopt -s inherit_errexit
@@ -27,20 +27,41 @@ load_lab() {
     run=$lab_root/$lab
     # shellcheck disable=SC2317
     hosts_network() { :; }
+    # shellcheck disable=SC2317
+    programs_up() { :; }
     hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0
+    directors=(director)
     # shellcheck source=/dev/null
     source "$labs_dir/$lab.sh"
+    director=${directors[0]}
+}
+
+# Each director has a nic (the namespace of its ports), a pvsd and a socket of its own, named alike:
+# director, nic, pvsd; or director1, nic1, pvsd1 and so on. `director` is the one that is meant where
+# none is named: `director=director2 pvsd_start`.
+nic_of() { printf '%s\n' "${1/director/nic}"; }
+
+pvsd_of() { printf '%s\n' "${1/director/pvsd}"; }
+
+# each_director COMMAND...: once with each of them as the one that is meant.
+each_director() {
+    local director
+    for director in "${directors[@]}"; do
+        "$@"
+    done
 }
 
 # A host's network namespace. Every name that a lab makes outside its namespaces starts so.
 ns() { printf 'pvs-%s-%s' "${lab//-/}" "$1"; }
 
-# Runs a command on a host. `ipvsadm` is found first in the lab's own directory.
+# Runs a command on a host. `ipvsadm` is found first in the lab's own directory; on a director it
+# talks to its pvsd.
 on() {
-    local host=$1
+    local host=$1 whose=$director
     shift
+    [[ $host != director* ]] || whose=$host
     ip netns exec "$(ns "$host")" \
-        env PATH="$run/bin:$PATH" PVS_SOCKET="$run/pvsd.sock" "$@"
+        env PATH="$run/bin:$PATH" PVS_SOCKET="$run/$(pvsd_of "$whose").sock" "$@"
 }
 
 # One change of a lab at a time. Descriptor 9 is not given to what the lab starts.

@@ -4,7 +4,7 @@
 lab_down() {
     [[ -d $run || -n $(lab_namespaces) ]] || return 0
     end_all_processes
-    pvsd_remove_taps
+    each_director pvsd_remove_taps
     network_down
     rm -rf -- "$run"
 }
@@ -18,6 +18,7 @@ lab_up() {
     network_up
     hosts_network
     servers_up
-    pvsd_start
-    director_network
+    each_director pvsd_start
+    each_director director_network
+    programs_up
 }

@@ -1,7 +1,7 @@
 # What ipvsadm lists, taken apart; and the clients' own kernel as the witness of its counters.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-ipvsadm() { on director ipvsadm "$@"; }
+ipvsadm() { on "$director" ipvsadm "$@"; }
 
 # The line of the service, and those of its servers, without the arrow.
 service_line() { ipvsadm "$@" | awk '$1 == "TCP"'; }

@@ -1,6 +1,7 @@
 # Hosts and segments: a host is a network namespace, a segment is a bridge in the switch's
-# namespace. Two namespaces are no hosts of the tutorial: `switch`, and `nic`, which holds the
-# ports of pvsd (a kernel interface that is a port must not share the mirror's namespace).
+# namespace. Some namespaces are no hosts of the tutorial: `switch`, and for each director a `nic`,
+# which holds the ports of pvsd (a kernel interface that is a port must not share the mirror's
+# namespace).
 # shellcheck shell=bash disable=SC2034,SC2154
 
 add_namespace() {
@@ -33,13 +34,26 @@ cable() {
     ip -n "$(ns "$host")" link set "$interface" up
 }
 
+# A director's namespace, and its ports in that of its nic.
+director_up() {
+    local nic port segment number=0
+    nic=$(nic_of "$director")
+    add_namespace "$director"
+    add_namespace "$nic"
+    silence_ipv6 "$nic"
+    for port in "${ports[@]}"; do
+        read -r _ segment _ <<<"$port"
+        cable "$nic" "d$number" "$segment"
+        number=$((number + 1))
+    done
+}
+
 network_up() {
-    local host segment wire interface address gateway port number=0
-    for host in switch nic director "${hosts[@]}"; do
+    local host segment wire interface address gateway
+    for host in switch "${hosts[@]}"; do
         add_namespace "$host"
     done
     silence_ipv6 switch
-    silence_ipv6 nic
     for segment in "${segments[@]}"; do
         add_segment "$segment"
     done
@@ -49,11 +63,7 @@ network_up() {
         ip -n "$(ns "$host")" address add "$address" dev "$interface"
         [[ -z $gateway ]] || ip -n "$(ns "$host")" route add default via "$gateway"
     done
-    for port in "${ports[@]}"; do
-        read -r _ segment _ <<<"$port"
-        cable nic "d$number" "$segment"
-        number=$((number + 1))
-    done
+    each_director director_up
 }
 
 # The namespaces of this lab that exist, whoever made them: also those of a crashed run.

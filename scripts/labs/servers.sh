@@ -65,3 +65,13 @@ servers_up() {
         server_up "$host" "$address" "$port"
     done
 }
+
+# serves_directly HOST...: real servers of direct routing: each holds the VIP, and is silent about it.
+serves_directly() {
+    local host
+    for host in "$@"; do
+        on "$host" sysctl -qw net.ipv4.conf.{all,lo}.arp_ignore=1 \
+            net.ipv4.conf.{all,lo}.arp_announce=2
+        on "$host" ip address add "${vip%:*}/32" dev lo
+    done
+}

@@ -39,7 +39,7 @@ crash_leaves_nothing() {
         sleep 0.3
     done
     lab_up
-    director_rules
+    each_director director_rules
     alternates
     lab_down
     mkdir -p "$run"
@@ -53,7 +53,7 @@ test_lab() {
     lock_lab
     lab_up
     check "without rules a connection is refused" refused
-    director_rules
+    each_director director_rules
     checks
     checks_can_fail
     [[ $lab != nat-1 ]] || check "a crash leaves nothing that up and down do not clear" \
