@@ -1,5 +1,5 @@
 # Assertions. A check is a function that runs under `set -e` in a subshell of its own; the first
-# assertion that fails ends it. Each check is one test in the counts.
+# assertion that fails ends it. Each check is one test in the counts, and one line of the results.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 passed=0
@@ -12,6 +12,7 @@ check() {
     # In the background, for bash ignores `set -e` in whatever a condition waits for.
     (set -e; "$@") >"$run/check.log" 2>&1 9>&- &
     wait $! || rc=$?
+    result "$rc"
     if [[ $rc -eq 0 ]]; then
         passed=$((passed + 1))
         printf 'ok   %s: %s (%d s)\n' "$lab" "$sentence" $((SECONDS - start))
@@ -36,6 +37,12 @@ measured() { printf 'measured: %s\n' "$*"; }
 
 # Milliseconds of the machine's clock.
 now_ms() { printf '%s\n' $((${EPOCHREALTIME/[.,]/} / 1000)); }
+
+# What the table at the end is made of: lab, family, protocol, status of the check.
+result() {
+    [[ -z ${results:-} ]] ||
+        printf '%s %s %s %s\n' "$lab" "$family" "$protocol" "$1" >>"$results"
+}
 
 # The proof that a check can fail.
 fails() {
@@ -74,7 +81,7 @@ more() {
 fetch() {
     local host=$1 url=$2
     shift 2
-    on "$host" curl --silent --show-error --noproxy '*' --max-time 4 "$@" "$url"
+    on "$host" curl --silent --show-error --noproxy '*' --connect-timeout 2 --max-time 4 "$@" "$url"
 }
 
 # fetch_many COUNT: pages from the virtual address, one after another; stops at a failure.
@@ -131,15 +138,38 @@ arp_answers() {
         grep -oE '\[[0-9A-Fa-f:]{17}\]' | tr -d '[]' | tr 'A-F' 'a-f' | sort -u
 }
 
+# The same for IPv6, where the kernel asks, and tcpdump sees who answers.
+nd_answers() {
+    local host=$1 interface=$2 address=$3
+    on "$host" ip neighbour flush to "$address" dev "$interface"
+    sniff "$host" "$interface" "$run/nd.log" -Q in "icmp6 and ip6[40] = 136"
+    on "$host" ping -c 1 -W 2 "$address" >/dev/null || true
+    sleep 0.5
+    end_process sniffer INT
+    grep -F "tgt is $address," "$run/nd.log" | awk '$3 == ">" { print $2 }' | sort -u
+}
+
 # only_director_answers HOST INTERFACE: on that segment, for the virtual address.
 only_director_answers() {
     local answers
-    answers=$(arp_answers "$1" "$2" "${vip%:*}")
-    same "MAC addresses behind ${vip%:*}" "$(mac_of "$director" eth0)" "$answers"
+    if [[ $family == 6 ]]; then
+        answers=$(nd_answers "$1" "$2" "$vip_address")
+    else
+        answers=$(arp_answers "$1" "$2" "$vip_address")
+    fi
+    same "MAC addresses behind $vip_address" "$(mac_of "$director" eth0)" "$answers"
+}
+
+# sniff HOST INTERFACE LOG WORDS-OF-TCPDUMP...: until `end_process sniffer INT`.
+sniff() {
+    local host=$1 interface=$2 log=$3
+    shift 3
+    spawn sniffer "$host" "$log" tcpdump -lenni "$interface" "$@"
+    eventually 10 grep -q 'listening on' "$log"
 }
 
 linux_answers_ping() {
-    on "$1" ping -c 2 -W 2 "${vip%:*}"
+    on "$1" ping -c 2 -i 0.2 -W 2 "$vip_address"
 }
 
 nothing_listens() {
@@ -147,7 +177,7 @@ nothing_listens() {
     for host in "$director" "$(nic_of "$director")"; do
         on "$host" ss -Hltn
         same "listening on $host at the service's port" '' \
-            "$(on "$host" ss -Hltn "( sport = :${vip#*:} )")"
+            "$(on "$host" ss -Hltn "( sport = :${vip##*:} )")"
     done
 }
 
@@ -198,6 +228,6 @@ killed_and_back() {
 }
 
 operators_settings() {
-    on "$director" ip -o -4 address show
-    on "$director" ip route show table all
+    on "$director" ip -o "-$family" address show scope global | sed 's/ *\\.*//'
+    on "$director" ip "-$family" route show table all
 }

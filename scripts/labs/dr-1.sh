@@ -1,6 +1,7 @@
 # DR-1: direct routing on one segment, the client behind a router.
 # shellcheck shell=bash disable=SC2034
 
+nobody=192.168.10.254
 vip=192.168.10.100:80
 segments=(clients servers)
 hosts=(client router rs1 rs2)
@@ -48,5 +49,30 @@ ipvsadm -C
 ipvsadm -A -t 192.168.10.100:80 -s rr
 ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.71:80 -g
 ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.72:80 -g
+TYPED
+}
+
+rules_without_port() {
+    on director bash -eu <<'TYPED'
+ipvsadm -C
+ipvsadm -A -t 192.168.10.100:80 -s rr
+ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.71 -g
+ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.72 -g
+TYPED
+}
+
+# The VIP as an alias in the DIP's own network.
+vip_as_alias() {
+    on director bash -eu <<'TYPED'
+ip address delete 192.168.10.100/32 dev eth0
+ip address add 192.168.10.100/24 dev eth0 label eth0:0
+TYPED
+}
+
+director_dns_rules() {
+    on director bash -eu <<'TYPED'
+ipvsadm -A -u 192.168.10.100:53 -s rr
+ipvsadm -a -u 192.168.10.100:53 -r 192.168.10.71:53 -g
+ipvsadm -a -u 192.168.10.100:53 -r 192.168.10.72:53 -g
 TYPED
 }

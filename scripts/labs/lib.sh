@@ -5,7 +5,7 @@
 repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 labs_dir=$repository/scripts/labs
 lab_root=/run/pvs-lab
-all_labs=(nat-1 nat-2 nat-3 dr-1 vrrp)
+all_labs=(nat-1 nat-1-v6 nat-2 nat-3 dr-1 dr-1-v6 dr-2 vrrp)
 
 # A failure inside $(...) ends that too.
 shopt -s inherit_errexit
@@ -29,11 +29,14 @@ load_lab() {
     hosts_network() { :; }
     # shellcheck disable=SC2317
     programs_up() { :; }
-    hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0
+    unset -f director_dns_rules rules_without_port vip_as_alias
+    hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0 dns_port=53
     directors=(director)
+    checks_of=${lab%-v6}
     # shellcheck source=/dev/null
     source "$labs_dir/$lab.sh"
     director=${directors[0]}
+    derive
 }
 
 # Each director has a nic (the namespace of its ports), a pvsd and a socket of its own, named alike:
@@ -50,6 +53,44 @@ each_director() {
         "$@"
     done
 }
+
+# What follows from a lab's description. Checks speak of `service`, over `protocol`: the pages
+# first, the names (see `as_dns`) later.
+derive() {
+    local server host address port
+    vip_address=${vip%:*}
+    vip_address=${vip_address//[][]/}
+    family=$(family_of "$vip_address")
+    protocol=tcp
+    service=$vip
+    real_servers=() endpoints=() dns_endpoints=()
+    for server in "${servers[@]}"; do
+        read -r host address port <<<"$server"
+        [[ $host == rs* ]] || continue
+        real_servers+=("$host")
+        endpoints+=("$(endpoint "$address" "$port")")
+        dns_endpoints+=("$(endpoint "$address" "$dns_port")")
+    done
+}
+
+# 4 or 6, as `ip` takes it behind a dash.
+family_of() { if [[ $1 == *:* ]]; then echo 6; else echo 4; fi; }
+
+# endpoint ADDRESS PORT: as it is written, an IPv6 address in brackets.
+endpoint() { if [[ $1 == *:* ]]; then echo "[$1]:$2"; else echo "$1:$2"; fi; }
+
+# The first address of a host of the lab.
+address_of() {
+    local wire host address
+    for wire in "${wires[@]}"; do
+        read -r host _ _ address _ <<<"$wire"
+        [[ $host != "$1" ]] || { echo "${address%/*}" && return; }
+    done
+    die "$lab has no host '$1' with an address"
+}
+
+# Does the lab have names to ask for beside its pages?
+has_dns() { declare -F director_dns_rules >/dev/null; }
 
 # A host's network namespace. Every name that a lab makes outside its namespaces starts so.
 ns() { printf 'pvs-%s-%s' "${lab//-/}" "$1"; }

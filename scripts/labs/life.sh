@@ -9,6 +9,11 @@ lab_down() {
     rm -rf -- "$run"
 }
 
+# Linux looks for duplicates of an IPv6 address before it answers for it.
+no_tentative_address() { [[ -z $(each_director tentative_addresses) ]]; }
+
+tentative_addresses() { on "$director" ip -6 address show tentative; }
+
 # Everything but the rules. What was up, or left behind, goes first.
 lab_up() {
     lab_down
@@ -20,5 +25,7 @@ lab_up() {
     servers_up
     each_director pvsd_start
     each_director director_network
+    eventually 5 no_tentative_address ||
+        die "a director's IPv6 addresses do not become valid"
     programs_up
 }

@@ -4,9 +4,13 @@
 ipvsadm() { on "$director" ipvsadm "$@"; }
 
 # The line of the service, and those of its servers, without the arrow.
-service_line() { ipvsadm "$@" | awk '$1 == "TCP"'; }
+service_line() { ipvsadm "$@" | awk -v name="${protocol^^}" '$1 == name'; }
 
-server_lines() { ipvsadm "$@" | awk '$1 == "->" && $2 ~ /^[0-9]/ { sub(/^ *-> */, ""); print }'; }
+server_lines() {
+    ipvsadm "$@" | awk -v name="${protocol^^}" '
+        $1 != "->" { ours = $1 == name }
+        $1 == "->" && ours { sub(/^ *-> */, ""); print }'
+}
 
 # listed_as METHOD WEIGHT SERVER...: exactly these servers, in this order.
 listed_as() {
@@ -14,7 +18,7 @@ listed_as() {
     shift 2
     ipvsadm -ln
     expected=$(printf "%s $method $weight\n" "$@")
-    same "service" "TCP $vip" "$(service_line -ln | awk '{ print $1, $2 }')"
+    same "service" "${protocol^^} $service" "$(service_line -ln | awk '{ print $1, $2 }')"
     same "servers" "$expected" "$(server_lines -ln | awk '{ print $1, $2, $3 }')"
 }
 
@@ -24,19 +28,21 @@ statistics() { service_line -Ln --stats --exact | awk '{ print $3, $4, $5, $6, $
 # An independent count of what the client sent to the service and got from it: the client's
 # kernel counts IP packets and their total lengths.
 witness_start() {
+    local ip=ip port=${service##*:}
+    [[ $family != 6 ]] || ip=ip6
     on client nft -f - <<EOF
-table ip witness
-delete table ip witness
-table ip witness {
+table inet witness
+delete table inet witness
+table inet witness {
     counter sent { }
     counter received { }
     chain out {
         type filter hook output priority 0;
-        ip daddr ${vip%:*} tcp dport ${vip#*:} counter name sent
+        $ip daddr $vip_address $protocol dport $port counter name sent
     }
     chain in {
         type filter hook input priority 0;
-        ip saddr ${vip%:*} tcp sport ${vip#*:} counter name received
+        $ip saddr $vip_address $protocol sport $port counter name received
     }
 }
 EOF
@@ -44,7 +50,7 @@ EOF
 
 # Packets sent and received, bytes sent and received: in the order of `statistics`.
 witnessed() {
-    on client nft -j list counters table ip witness | jq -r '
+    on client nft -j list counters table inet witness | jq -r '
         [.nftables[].counter | values | {(.name): .}] | add |
         [.sent.packets, .received.packets, .sent.bytes, .received.bytes] | join(" ")'
 }
@@ -65,14 +71,14 @@ statistics_match() {
 
 # Lines of -lnc: protocol, seconds left, state, client, virtual address, server.
 connections() {
-    ipvsadm -lnc | awk '$1 == "TCP" {
+    ipvsadm -lnc | awk -v name="${protocol^^}" '$1 == name {
         split($2, left, ":"); print $1, left[1] * 60 + left[2], $3, $4, $5, $6 }'
 }
 
 # A client that has its connection open for a while, and says nothing.
 hold_connection() {
     spawn held client "$run/held.log" timeout 20 bash -c \
-        "exec 3<>/dev/tcp/${vip%:*}/${vip#*:} && echo open && sleep 20"
+        "exec 3<>/dev/tcp/$vip_address/${vip##*:} && echo open && sleep 20"
     eventually 5 grep -q open "$run/held.log"
 }
 

@@ -1,6 +1,7 @@
 # NAT-1: two-armed NAT, host-only network.
 # A lab is: its hosts and segments; wires (host interface segment address [gateway]); the
-# director's ports (mirror segment role); who serves pages (host address port).
+# director's ports (mirror segment role); who serves pages (host address port). Those named rs...
+# are real servers, which also answer names if there are rules for that.
 # shellcheck shell=bash disable=SC2034
 
 vip=172.20.10.8:80
@@ -50,5 +51,13 @@ ipvsadm -C
 ipvsadm -A -t 172.20.10.8:80 -s rr
 ipvsadm -a -t 172.20.10.8:80 -r 192.168.56.12:80 -m -w 1
 ipvsadm -a -t 172.20.10.8:80 -r 192.168.56.13:80 -m -w 1
+TYPED
+}
+
+director_dns_rules() {
+    on director bash -eu <<'TYPED'
+ipvsadm -A -u 172.20.10.8:53 -s rr
+ipvsadm -a -u 172.20.10.8:53 -r 192.168.56.12:53 -m
+ipvsadm -a -u 172.20.10.8:53 -r 192.168.56.13:53 -m
 TYPED
 }

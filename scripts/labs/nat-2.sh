@@ -1,7 +1,8 @@
-# NAT-2: port mapping, 80 at the virtual address to 8080 at the servers.
+# NAT-2: port mapping, 80 at the virtual address to 8080 at the servers, and 53 to 5353.
 # shellcheck shell=bash disable=SC2034
 
 vip=172.20.10.3:80
+dns_port=5353
 segments=(public inside)
 hosts=(client outside rs1 rs2)
 wires=(
@@ -47,5 +48,13 @@ ipvsadm -C
 ipvsadm -A -t 172.20.10.3:80 -s rr
 ipvsadm -a -t 172.20.10.3:80 -r 192.168.137.53:8080 -m
 ipvsadm -a -t 172.20.10.3:80 -r 192.168.137.54:8080 -m
+TYPED
+}
+
+director_dns_rules() {
+    on director bash -eu <<'TYPED'
+ipvsadm -A -u 172.20.10.3:53 -s rr
+ipvsadm -a -u 172.20.10.3:53 -r 192.168.137.53:5353 -m
+ipvsadm -a -u 172.20.10.3:53 -r 192.168.137.54:5353 -m
 TYPED
 }

@@ -38,3 +38,11 @@ ipvsadm -a -t 172.16.10.81:80 -r 192.168.10.71 -m
 ipvsadm -a -t 172.16.10.81:80 -r 192.168.10.72 -m
 TYPED
 }
+
+director_dns_rules() {
+    on director bash -eu <<'TYPED'
+ipvsadm -A -u 172.16.10.81:53 -s rr
+ipvsadm -a -u 172.16.10.81:53 -r 192.168.10.71:53 -m
+ipvsadm -a -u 172.16.10.81:53 -r 192.168.10.72:53 -m
+TYPED
+}

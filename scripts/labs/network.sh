@@ -9,8 +9,9 @@ add_namespace() {
     ip -n "$(ns "$1")" link set lo up
     # What a fresh namespace inherits depends on the machine; a lab shall not.
     local setting
-    for setting in ip_forward=0 conf.{all,default}.{rp_filter,arp_ignore,arp_announce}=0; do
-        on "$1" sysctl -qw "net.ipv4.$setting"
+    for setting in ipv4.ip_forward=0 ipv4.conf.{all,default}.{rp_filter,arp_ignore,arp_announce}=0 \
+        ipv6.conf.{all,default}.{disable_ipv6,forwarding,accept_ra}=0; do
+        on "$1" sysctl -qw "net.$setting"
     done
 }
 
@@ -48,8 +49,18 @@ director_up() {
     done
 }
 
+# plug HOST INTERFACE SEGMENT ADDRESS [GATEWAY]. No host but the director looks for duplicates of
+# its IPv6 addresses, which would take a second.
+plug() {
+    local host=$1 interface=$2 segment=$3 address=$4 gateway=${5:-} flags=()
+    [[ $address != *:* ]] || flags=(nodad)
+    cable "$host" "$interface" "$segment"
+    ip -n "$(ns "$host")" address add "$address" dev "$interface" "${flags[@]}"
+    [[ -z $gateway ]] || ip -n "$(ns "$host")" route add default via "$gateway"
+}
+
 network_up() {
-    local host segment wire interface address gateway
+    local host segment wire
     for host in switch "${hosts[@]}"; do
         add_namespace "$host"
     done
@@ -58,10 +69,8 @@ network_up() {
         add_segment "$segment"
     done
     for wire in "${wires[@]}"; do
-        read -r host interface segment address gateway <<<"$wire"
-        cable "$host" "$interface" "$segment"
-        ip -n "$(ns "$host")" address add "$address" dev "$interface"
-        [[ -z $gateway ]] || ip -n "$(ns "$host")" route add default via "$gateway"
+        # shellcheck disable=SC2086
+        plug $wire
     done
     each_director director_up
 }

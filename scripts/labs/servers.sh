@@ -1,5 +1,6 @@
 # The real servers, and other hosts that serve pages: one nginx process on each, in the
 # foreground, with all its files in the lab's directory. The page is the host's own address.
+# Real servers answer names too, by dnsmasq, if the lab has rules for that.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 # The large page, and what is uploaded: 50 MB.
@@ -25,6 +26,7 @@ http {
     server_tokens off;
     server {
         listen 0.0.0.0:$port;
+        listen [::]:$port;
         location = / {
             default_type text/plain;
             ${pad:+add_header X-Pad $pad;}
@@ -58,11 +60,27 @@ server_up() {
     fi
 }
 
+dns_listens() { [[ -n $(on "$1" ss -Hlun "( sport = :$dns_port )") ]]; }
+
+# The text of the name server.lab is the host's own address. Questions are logged.
+dns_up() {
+    local host=$1 address=$2
+    spawn "dnsmasq-$host" "$host" "$run/$host/dns.log" \
+        dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file="$run/$host/dns.pid" \
+        --user=root --port="$dns_port" --no-resolv --no-hosts --log-queries --log-facility=- \
+        --txt-record="server.lab,$address"
+    if ! eventually 10 dns_listens "$host"; then
+        cat "$run/$host/dns.log" >&2
+        die "dnsmasq on $host does not serve"
+    fi
+}
+
 servers_up() {
     local server host address port
     for server in "${servers[@]}"; do
         read -r host address port <<<"$server"
         server_up "$host" "$address" "$port"
+        [[ $host != rs* ]] || ! has_dns || dns_up "$host" "$address"
     done
 }
 

@@ -1,18 +1,20 @@
+# Checks of NAT-1, in IPv4 and IPv6.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 # The kernel masquerades what the servers send elsewhere; no part of it is load balanced.
 servers_reach_outside() {
-    local host before
+    local host before outside
+    outside=$(address_of outside)
     forget_logs
     before=$(statistics)
     for host in "$@"; do
-        same "page from outside" 172.20.10.1 "$(fetch "$host" http://172.20.10.1/)"
-        on "$host" ping -c 1 -W 2 172.20.10.1
+        same "page from outside" "$outside" "$(fetch "$host" "http://$(endpoint "$outside" 80)/")"
+        on "$host" ping -c 1 -W 2 "$outside"
     done
     eventually 3 requests_are_logged outside $#
-    same "who is seen outside" "${vip%:*} " "$(logged_clients outside)"
+    same "who is seen outside" "$vip_address " "$(logged_clients outside)"
     same "statistics of the service" "$before" "$(statistics)"
-    same "entries of that traffic" '' "$(connections | grep -F '172.20.10.1:' || true)"
+    same "entries of that traffic" '' "$(connections | grep -F "$(endpoint "$outside" '')" || true)"
 }
 
 # A third server on the director itself: its replies come from Linux and are translated on their way out.
@@ -32,9 +34,9 @@ director_serves() {
 
 checks() {
     check "requests alternate between the servers" alternates
-    check "both are listed as Masq 1" listed_as Masq 1 192.168.56.12:80 192.168.56.13:80
-    check "the servers' logs hold the client's address" client_in_logs 172.20.10.2 rs2 rs3
-    check "one host answers ARP for the VIP: the director" only_director_answers client eth0
+    check "both are listed as Masq 1" listed_as Masq 1 "${endpoints[@]}"
+    check "the servers' logs hold the client's address" client_in_logs "$(address_of client)" rs2 rs3
+    check "only the director says that it has the VIP" only_director_answers client eth0
     check "Linux answers a ping of the VIP" linux_answers_ping client
     check "nothing listens on the director" nothing_listens
     check "states and their times are listed" states_are_listed
@@ -43,3 +45,5 @@ checks() {
     check "50 MB down arrive intact" big_page_arrives rs2 rs3
     check "50 MB up arrive intact" big_upload_arrives rs2
 }
+
+dns_checks_of_lab() { dns_checks Masq both; }

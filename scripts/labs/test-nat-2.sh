@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 
-# servers_reach_outside is NAT-1's.
+# servers_reach_outside and what holds of names are NAT-1's.
 # shellcheck source=/dev/null
 source "$labs_dir/test-nat-1.sh"
 
@@ -17,7 +17,7 @@ checks() {
     check "both are listed with port 8080" listed_as Masq 1 192.168.137.53:8080 192.168.137.54:8080
     check "port 80 is mapped to 8080" ports_are_mapped
     check "the servers' logs hold the client's address" client_in_logs 172.20.10.2 rs1 rs2
-    check "one host answers ARP for the VIP: the director" only_director_answers client eth0
+    check "only the director says that it has the VIP" only_director_answers client eth0
     check "Linux answers a ping of the VIP" linux_answers_ping client
     check "nothing listens on the director" nothing_listens
     check "states and their times are listed" states_are_listed

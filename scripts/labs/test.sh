@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2154
 # Tests of the labs: `scripts/lab test LAB... | all`. Each lab comes up, shows what the tutorial
-# shows, shows that this needs pvsd and its workers, and goes down. The last line counts.
+# shows, shows that this needs pvsd and its workers, and goes down. A table tells what worked in
+# which lab, family and protocol; the last line counts.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-for part in lib process network servers director life check listings; do
+for part in lib process network servers director life check listings dns; do
     # shellcheck source=/dev/null
     source "$here/$part.sh"
 done
@@ -14,15 +15,23 @@ done
 checks_can_fail() {
     pvsd_stop
     check "the first check fails when pvsd is stopped" fails alternates
+    with_dns check "nobody answers a question either" fails answers_alternate
     pvsd_start true
     director_rules
+    with_dns director_dns_rules
     check "it fails when the workers drop service traffic" fails alternates
+    with_dns check "nobody answers a question either" fails answers_alternate
     check "what is no service traffic still passes then" linux_answers_ping client
     pvsd_restart
     director_rules
+    with_dns director_dns_rules
     check "it passes again, with the addresses that outlived pvsd" alternates
+    with_dns check "questions are answered again" answers_alternate
     check "pvsd killed with -9 starts again at once, addresses and routes kept" killed_and_back
 }
+
+# What concerns names, in a lab that has them.
+with_dns() { ! has_dns || as_dns "$@"; }
 
 # pvsd killed, then a command killed half-way up, three times: the next `up` starts from nothing,
 # and `down` leaves nothing.
@@ -49,12 +58,15 @@ crash_leaves_nothing() {
 test_lab() {
     load_lab "$1"
     # shellcheck source=/dev/null
-    source "$here/test-$lab.sh"
+    source "$here/test-$checks_of.sh"
     lock_lab
     lab_up
     check "without rules a connection is refused" refused
+    with_dns check "without rules a question is refused" question_refused
     each_director director_rules
     checks
+    with_dns fresh_dns_rules
+    with_dns dns_checks_of_lab
     checks_can_fail
     [[ $lab != nat-1 ]] || check "a crash leaves nothing that up and down do not clear" \
         crash_leaves_nothing
@@ -67,23 +79,47 @@ finish() {
     trap - EXIT
     if [[ $rc -ne 0 && -n ${lab:-} ]]; then
         printf 'FAIL %s: did not run to its end\n' "$lab"
+        result 1
         failed=$((failed + 1))
         [[ -n ${PVS_LAB_KEEP:-} ]] || lab_down || true
     fi
     printf '%s %s\n' "$passed" "$failed" >"$counts"
 }
 
+# One line for each lab, of what its checks said: how many passed, or FAIL.
+table() {
+    printf '\n%-10s %-10s %-10s %-10s %-10s %s\n' lab TCP/IPv4 UDP/IPv4 TCP/IPv6 UDP/IPv6 seconds
+    awk '
+        $3 == "took" { took[$1] += $2; next }
+        {
+            lab = $1; sub(/-v6$/, "", lab)
+            if (!(lab in seen)) { seen[lab] = 1; order[++labs] = lab }
+            key = lab " " $3 $2; tried[key]++; bad[key] += $4 != 0
+        }
+        function cell(key) { return !tried[key] ? "-" : bad[key] ? "FAIL" : "ok (" tried[key] ")" }
+        END {
+            for (i = 1; i <= labs; i++) {
+                lab = order[i]
+                times = lab in took ? took[lab] : "-"
+                if (lab "-v6" in took) times = times " + " took[lab "-v6"]
+                printf "%-10s %-10s %-10s %-10s %-10s %s\n", lab, cell(lab " tcp4"), cell(lab " udp4"), \
+                    cell(lab " tcp6"), cell(lab " udp6"), times
+            }
+        }' "$results"
+    echo
+}
+
 names=("$@")
 [[ $# -gt 0 ]] || names=("${all_labs[@]}")
 [[ $* != all ]] || names=("${all_labs[@]}")
 need_root
-counts=$(mktemp)
-trap 'rm -f "$counts"' EXIT
+counts=$(mktemp) results=$(mktemp)
+trap 'rm -f "$counts" "$results"' EXIT
 total_passed=0 total_failed=0
 # What runs in the background does not get the keyboard's interrupt.
 trap 'kill -s TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM
 for name in "${names[@]}"; do
-    passed=0 failed=0
+    passed=0 failed=0 start=$SECONDS
     (
         trap finish EXIT
         test_lab "$name"
@@ -93,8 +129,10 @@ for name in "${names[@]}"; do
     # A lab whose shell left no counts has failed.
     read -r passed failed <"$counts" || failed=1
     : >"$counts"
+    echo "$name $((SECONDS - start)) took" >>"$results"
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
 done
+table
 printf '%d passed, %d failed\n' "$total_passed" "$total_failed"
 [[ $total_failed -eq 0 && $total_passed -gt 0 ]]
