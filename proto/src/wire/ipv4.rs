@@ -3,7 +3,7 @@
 //! Its setters keep the header checksum in step by the incremental rule (RFC 1624), so a checksum
 //! that was wrong stays wrong, as in the kernel.
 
-use super::network::IpHeader;
+use super::network::{IpHeader, Plain};
 use crate::addr::Addr4;
 use crate::checksum::{Delta, Sum};
 use crate::meta::Protocol;
@@ -108,5 +108,26 @@ impl IpHeader for Header {
     }
     fn tos(&self) -> u8 {
         self.tos
+    }
+    #[inline]
+    fn write(&mut self, plain: &Plain<Addr4>) {
+        let fragment = if plain.dont_fragment {
+            DONT_FRAGMENT
+        } else {
+            0
+        };
+        *self = Self {
+            version_ihl: Self::PLAIN,
+            tos: plain.tos,
+            total_len: U16::new(plain.payload_len.wrapping_add(Self::LEN as u16)),
+            id: U16::new(plain.id),
+            fragment: U16::new(fragment),
+            ttl: plain.ttl,
+            protocol: plain.next.0,
+            checksum: U16::ZERO,
+            src: plain.src.to_wire(),
+            dst: plain.dst.to_wire(),
+        };
+        self.fill_checksum();
     }
 }

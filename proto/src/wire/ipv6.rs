@@ -1,6 +1,6 @@
 //! The IPv6 header and its extension headers (RFC 8200), authentication (RFC 4302) included.
 
-use super::network::IpHeader;
+use super::network::{IpHeader, Plain};
 use crate::addr::Addr6;
 use crate::checksum::Delta;
 use crate::meta::Protocol;
@@ -132,5 +132,16 @@ impl IpHeader for Header {
     fn tos(&self) -> u8 {
         let [first, second, ..] = self.version_class_flow.to_bytes();
         (first << 4) | (second >> 4)
+    }
+    #[inline]
+    fn write(&mut self, plain: &Plain<Addr6>) {
+        *self = Self {
+            version_class_flow: U32::new((6 << 28) | (u32::from(plain.tos) << 20)),
+            payload_len: U16::new(plain.payload_len),
+            next_header: plain.next.0,
+            hop_limit: plain.ttl,
+            src: plain.src.to_wire(),
+            dst: plain.dst.to_wire(),
+        };
     }
 }

@@ -18,5 +18,5 @@ pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
-pub use network::{IpHeader, Network};
+pub use network::{IpHeader, Network, Plain};
 pub use ports::Ports;

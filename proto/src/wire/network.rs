@@ -3,6 +3,7 @@
 use super::{ipv4, ipv6};
 use crate::addr::{Address, Family, V4, V6};
 use crate::checksum::Delta;
+use crate::meta::Protocol;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// An IPv4 or IPv6 header, as rewriting sees it.
@@ -26,6 +27,29 @@ pub trait IpHeader: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned 
     fn set_ttl(&mut self, ttl: u8);
     /// Type of service, or traffic class.
     fn tos(&self) -> u8;
+    /// Writes the whole header, checksum included.
+    fn write(&mut self, plain: &Plain<Self::Addr>);
+}
+
+/// What a header of one's own says: without options, without a flow label, no fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain<A> {
+    /// The source address.
+    pub src: A,
+    /// The destination address.
+    pub dst: A,
+    /// What follows the header.
+    pub next: Protocol,
+    /// Type of service, or traffic class.
+    pub tos: u8,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Bytes behind the header.
+    pub payload_len: u16,
+    /// Identification; IPv6 has none.
+    pub id: u16,
+    /// DF; IPv6 has none.
+    pub dont_fragment: bool,
 }
 
 /// A family with its header's byte view.
