@@ -1,9 +1,9 @@
 //! The configuration that workers see: one immutable value, published as a whole.
 //!
 //! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place in the
-//! indices), and replaces the one service that it changes.
+//! indices) and for each server (its name), and replaces the one service that it changes.
 
-use crate::config::{AddressFamily, ServiceKey};
+use crate::config::{AddressFamily, ServerKey, ServiceKey};
 use crate::service::{ServerIndex, Service, ServiceIndex};
 use core::net::IpAddr;
 use hashbrown::HashMap;
@@ -57,6 +57,9 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     services: Vec<Option<Arc<Service>>>,
     available: Vec<bool>,
+    /// The server of each cell. It stays when the server is removed: connections still ask, and the
+    /// cell is given to no other server before the last of them has ended.
+    names: Vec<Option<ServerKey>>,
     v4: Index<Addr4>,
     v6: Index<Addr6>,
 }
@@ -135,6 +138,13 @@ impl Snapshot {
             .unwrap_or(false)
     }
 
+    /// The server that has this cell, or had it last: packets of its connections may still want its
+    /// address, and a listing its name.
+    #[must_use]
+    pub fn server(&self, index: ServerIndex) -> Option<ServerKey> {
+        self.names.get(index.0 as usize).copied().flatten()
+    }
+
     /// The lowest slot without a service.
     #[must_use]
     pub fn free_slot(&self) -> ServiceIndex {
@@ -149,6 +159,7 @@ impl Snapshot {
         self.set_index(service.config.key, Some(index));
         for server in service.servers() {
             self.set_available(server.index, true);
+            self.set_name(server.index, server.config.key);
         }
         let at = index.0 as usize;
         if self.services.len() <= at {
@@ -211,6 +222,16 @@ impl Snapshot {
             (IpAddr::V6(a), Some(index)) => self.v6.put(protocol, a.into(), port, index),
             (IpAddr::V4(a), None) => self.v4.remove(protocol, a.into(), port),
             (IpAddr::V6(a), None) => self.v6.remove(protocol, a.into(), port),
+        }
+    }
+
+    fn set_name(&mut self, server: ServerIndex, name: ServerKey) {
+        let at = server.0 as usize;
+        if self.names.len() <= at {
+            self.names.resize(at + 1, None);
+        }
+        if let Some(slot) = self.names.get_mut(at) {
+            *slot = Some(name);
         }
     }
 
