@@ -120,6 +120,9 @@ pub enum Feature {
     /// `-i`.
     #[error("pvsd does not support tunnelling yet")]
     Tunnel,
+    /// `--tun-type gue`, `--tun-type gre`.
+    #[error("pvsd does not support GUE and GRE tunnels yet")]
+    GueGre,
     /// `-x`, `-y`.
     #[error("pvsd does not support connection thresholds yet")]
     Thresholds,

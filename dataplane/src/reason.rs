@@ -31,7 +31,7 @@ pvs_proto::reasons! {
         NeighbourQueueFull => "neighbour_queue_full",
         /// The hardware address of the next hop was not found in time.
         NeighbourTimeout => "neighbour_timeout",
-        /// The packet is larger than the interface that it would leave by can send.
+        /// The packet is larger than the interface that it would leave by, or the tunnel to its server, can take.
         TooBig => "too_big",
         /// The connection table is full, and nothing in it may be evicted.
         TableFull => "table_full",
@@ -41,11 +41,11 @@ pvs_proto::reasons! {
         ReplyCollision => "reply_collision",
         /// The server is a loopback address of the director, which no packet from outside may be translated to.
         LoopbackServer => "loopback_server",
-        /// The tunnel method is configured, which this dataplane can't do.
-        MethodUnsupported => "method_unsupported",
+        /// The director has no address of its own towards the server of a tunnel.
+        NoSource => "no_source",
         /// The device took no more frames.
         TxRefused => "tx_refused",
-        /// There was no room before the frame for a VLAN tag.
+        /// There was no room before the frame for an outer header or a VLAN tag.
         NoHeadroom => "no_headroom",
         /// The configuration says that service traffic is to be dropped, to see what a failure looks like.
         Rehearsal => "rehearsal",

@@ -15,6 +15,8 @@ pub struct WorkerStats {
     sent: AtomicU64,
     injected: AtomicU64,
     expired: AtomicU64,
+    icmp_sent: AtomicU64,
+    icmp_limited: AtomicU64,
     polls: AtomicU64,
     busy_polls: AtomicU64,
     connections: AtomicU64,
@@ -38,6 +40,10 @@ pub struct Totals {
     pub injected: u64,
     /// Connections that expired.
     pub expired: u64,
+    /// ICMP errors that the worker made; the packets that they are about are counted as dropped.
+    pub icmp_sent: u64,
+    /// ICMP errors that it did not make because there were too many.
+    pub icmp_limited: u64,
     /// Connections that were evicted from a full table.
     pub evicted: u64,
     /// Turns of the poll loop.
@@ -68,6 +74,14 @@ impl WorkerStats {
 
     pub(crate) fn count_expired(&self) {
         add(Some(&self.expired), 1);
+    }
+
+    pub(crate) fn count_icmp_sent(&self) {
+        add(Some(&self.icmp_sent), 1);
+    }
+
+    pub(crate) fn count_icmp_limited(&self) {
+        add(Some(&self.icmp_limited), 1);
     }
 
     pub(crate) fn count_injected(&self) {
@@ -115,6 +129,8 @@ impl WorkerStats {
             sent: read(&self.sent),
             injected: read(&self.injected),
             expired: read(&self.expired),
+            icmp_sent: read(&self.icmp_sent),
+            icmp_limited: read(&self.icmp_limited),
             evicted: self.evicted.iter().map(read).sum(),
             polls: read(&self.polls),
             busy_polls: read(&self.busy_polls),

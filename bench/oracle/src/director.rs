@@ -9,6 +9,7 @@ use pvs_dataplane::memory::{Cable, MemoryBuf, MemoryPool, MemoryPort};
 use pvs_dataplane::port::{Buf, Caps, Pool};
 use pvs_dataplane::punt::{PuntClass, PuntRings};
 use pvs_dataplane::reason::Loss;
+use pvs_dataplane::stats::Totals;
 use pvs_dataplane::table::HashKeys;
 use pvs_dataplane::worker::{PlaceInTable, Record, ResolveRequest, Worker};
 use pvs_epoch::Publisher;
@@ -231,6 +232,12 @@ impl Director {
             .losses()
             .map(|(loss, n)| (loss.label(), n))
             .collect()
+    }
+
+    /// The worker's totals.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.handle.stats.totals()
     }
 
     /// A server's statistics.

@@ -3,7 +3,9 @@
 
 use crate::{Side, frames};
 use anyhow::{Context, Result};
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, OwnAddress, PortIndex, Target};
+use pvs_dataplane::fib::{
+    Fib, FibBuilder, Interface, InterfaceIndex, Neighbour, OwnAddress, PortIndex, Target,
+};
 use pvs_proto::{Addr4, Addr6, Family, V4, V6, VlanId};
 use std::net::IpAddr;
 
@@ -12,18 +14,32 @@ use std::net::IpAddr;
 /// # Errors
 /// If an address is of no family.
 pub fn laboratory(locals: &[IpAddr]) -> Result<Fib> {
+    laboratory_with(locals, 1500, 1, |_, _| {})
+}
+
+/// The same with an MTU of the servers' side, a version, and what `more` adds to it; `more` is told the
+/// interfaces of the clients' and of the servers' side.
+///
+/// # Errors
+/// If an address is of no family.
+pub fn laboratory_with(
+    locals: &[IpAddr],
+    server_mtu: u32,
+    version: u32,
+    more: impl FnOnce(&mut FibBuilder, [InterfaceIndex; 2]),
+) -> Result<Fib> {
     let mut b = FibBuilder::new();
-    let mut side = |port: PortIndex, mac| {
+    let mut side = |port: PortIndex, mac, mtu| {
         b.interface(Interface {
             port,
             vlan: VlanId::NONE,
             mac,
             other_macs: vec![],
-            mtu: 1500,
+            mtu,
         })
     };
-    let c1 = side(Side::Client.port(), frames::DIRECTOR_CLIENT_MAC);
-    let r1 = side(Side::Server.port(), frames::DIRECTOR_SERVER_MAC);
+    let c1 = side(Side::Client.port(), frames::DIRECTOR_CLIENT_MAC, 1500);
+    let r1 = side(Side::Server.port(), frames::DIRECTOR_SERVER_MAC, server_mtu);
     b.route::<V4>(
         addr::<V4>("0.0.0.0")?,
         0,
@@ -73,7 +89,8 @@ pub fn laboratory(locals: &[IpAddr]) -> Result<Fib> {
         b.neighbour::<V4>(r1, addr::<V4>(&format!("192.168.1.{n}"))?, server);
         b.neighbour::<V6>(r1, addr::<V6>(&format!("fd01::{n:x}"))?, server);
     }
-    Ok(b.build(1))
+    more(&mut b, [c1, r1]);
+    Ok(b.build(version))
 }
 
 /// An address of a family, out of a text that is right.

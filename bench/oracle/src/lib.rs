@@ -11,4 +11,4 @@ pub mod replay;
 pub mod scenario;
 
 pub use director::{Director, Side};
-pub use laboratory::laboratory;
+pub use laboratory::{laboratory, laboratory_with};

@@ -68,6 +68,16 @@ fn packets_that_wait_too_long_and_those_of_a_dead_neighbour_are_freed_and_counte
         d.losses(),
         [("host_unreachable", 1), ("neighbour_timeout", 1)]
     );
+    assert_eq!(
+        d.free_buffers(),
+        all - 1,
+        "the client's answer waits for the client"
+    );
+    d.sleep_ms(3100);
+    assert_eq!(
+        d.losses(),
+        [("host_unreachable", 1), ("neighbour_timeout", 2)]
+    );
     assert_eq!(d.free_buffers(), all);
 }
 
@@ -86,7 +96,11 @@ fn linux_is_asked_for_a_neighbour_and_for_a_dead_one_again() {
     assert!(d.wishes().is_empty());
     d.route(fib_with(Some(Neighbour::Failed), 3, true));
     d.send(Side::Client, &syn).unwrap();
-    assert_eq!(d.wishes(), [at(SERVER).ip()]);
+    assert_eq!(
+        d.wishes(),
+        [at(SERVER).ip(), at(CLIENT).ip()],
+        "and for the client, who is told"
+    );
     assert_eq!(d.losses(), [("host_unreachable", 2)]);
 }
 

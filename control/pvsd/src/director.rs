@@ -19,7 +19,9 @@ use pvs_dpdk::hugepages::{self, Reservation};
 use pvs_proto::{V4, V6};
 
 /// What this dataplane can do.
-const CAPABILITIES: Capabilities = Capabilities::BASIC.with(Feature::Ipv6);
+const CAPABILITIES: Capabilities = Capabilities::BASIC
+    .with(Feature::Ipv6)
+    .with(Feature::Tunnel);
 
 /// Runs the director until it is told to end.
 ///

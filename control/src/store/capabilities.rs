@@ -4,6 +4,7 @@
 use crate::reply::Feature;
 use pvs_sched::config::{
     AddressFamily, Method, ServerConfig, ServiceConfig, ServiceFlags, ServiceKey, Transport,
+    TunnelKind,
 };
 
 /// A set of features.
@@ -63,8 +64,13 @@ impl Capabilities {
 
     /// The first feature that the server needs and that is missing.
     pub(super) fn missing_for_server(self, config: &ServerConfig) -> Option<Feature> {
+        let tunnel = config.method == Method::Tunnel;
         let needs = [
-            (config.method == Method::Tunnel, Feature::Tunnel),
+            (tunnel, Feature::Tunnel),
+            (
+                tunnel && config.tunnel.kind != TunnelKind::Ipip,
+                Feature::GueGre,
+            ),
             (config.upper_threshold > 0, Feature::Thresholds),
         ];
         self.first_missing(&needs)

@@ -96,7 +96,7 @@ pub struct Entry<F: Family> {
     pub client: F::Addr,
     /// The virtual address.
     pub virtual_: F::Addr,
-    /// The real server's address.
+    /// The real server's address; unspecified if it is of the other family, which a tunnel's may be.
     pub server: F::Addr,
     /// The client's port.
     pub client_port: u16,

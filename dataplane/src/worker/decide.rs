@@ -2,20 +2,16 @@
 //! to the scheduler or to Linux.
 
 use super::View;
+use super::forward::{judge, path_mtu, refuse, to_client, to_server};
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
-use super::local;
-use super::rewrite;
 use super::schedule;
-use crate::fib::Hop;
 use crate::port::Buf;
-use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::table::{Direction, Entry, EntryIndex, Flags, Table, Tuple};
 use pvs_proto::state::{self, TcpState, Variant};
 use pvs_proto::wire::tcp;
-use pvs_proto::{Endpoint, Family, Fragment, Meta, Protocol};
-use pvs_sched::Method;
+use pvs_proto::{Family, Fragment, Meta, Protocol};
 
 /// What becomes of one packet.
 #[inline]
@@ -80,14 +76,23 @@ pub(super) fn established<F: HopFamily, B: Buf>(
     if !listed && direction == Direction::Request {
         return Verdict::drop(DropReason::ServerRemoved);
     }
-    let old_timeout = entry.timeout;
-    advance(view, entry, &item.meta, direction, listed);
-    let nearer = entry.timeout.0 < old_timeout.0;
+    let (meta, old_timeout) = (&item.meta, entry.timeout);
     let verdict = match direction {
-        Direction::Request => to_server(view, hops, entry, &item.meta, buf),
-        Direction::Reply => to_client(view, entry, &item.meta, buf),
+        Direction::Request => {
+            advance(view, entry, meta, direction, listed);
+            to_server(view, hops, entry, meta, buf)
+        }
+        Direction::Reply => {
+            // The kernel's router judges a reply before its hook sees it: one that can't go on counts for nothing.
+            let way = hops::to_client(view, entry);
+            if let Err(stop) = judge(&way, path_mtu(view, &way), meta) {
+                return refuse(view, hops, entry, direction, meta, buf, stop);
+            }
+            advance(view, entry, meta, direction, listed);
+            to_client(way, entry, meta, buf)
+        }
     };
-    if nearer {
+    if entry.timeout.0 < old_timeout.0 {
         table.reschedule(at, view.now);
     }
     verdict
@@ -147,75 +152,6 @@ pub(super) fn advance<F: Family>(
             Direction::Request => cell.count_in(meta.ip_len),
             Direction::Reply => cell.count_out(meta.ip_len),
         }
-    }
-}
-
-#[inline]
-fn to_server<F: HopFamily, B: Buf>(
-    view: &View<'_>,
-    hops: &mut ServerHops,
-    entry: &Entry<F>,
-    meta: &Meta<F>,
-    buf: &mut B,
-) -> Verdict {
-    let way = hops.towards::<F>(view, entry.server_index(), entry.server);
-    if way == Err(Verdict::Punt(PuntClass::Local)) && entry.has_reply() {
-        return local::deliver(entry, meta, buf);
-    }
-    forward(way, meta, buf, |buf| match entry.flags.method() {
-        Method::Masquerade => {
-            let server = Endpoint {
-                addr: entry.server,
-                port: entry.server_port,
-            };
-            rewrite::destination(buf, meta, server)
-        }
-        Method::Route | Method::Local => Ok(()),
-        Method::Tunnel => Err(Verdict::drop(DropReason::MethodUnsupported)),
-    })
-}
-
-#[inline]
-fn to_client<F: HopFamily, B: Buf>(
-    view: &View<'_>,
-    entry: &mut Entry<F>,
-    meta: &Meta<F>,
-    buf: &mut B,
-) -> Verdict {
-    let way = hops::to_client(view, entry);
-    let source = Endpoint {
-        addr: entry.virtual_,
-        port: entry.virtual_port,
-    };
-    forward(way, meta, buf, |buf| rewrite::source(buf, meta, source))
-}
-
-/// What every forwarded packet goes through: time to live, size, its own rewrite, its new link layer. One
-/// whose next hop is not resolved waits before the last of these.
-#[inline]
-fn forward<F: HopFamily, B: Buf>(
-    way: Result<&Hop, Verdict>,
-    meta: &Meta<F>,
-    buf: &mut B,
-    translate: impl FnOnce(&mut B) -> Result<(), Verdict>,
-) -> Verdict {
-    if let Err(verdict @ (Verdict::Lose(_) | Verdict::Punt(_))) = way {
-        return verdict;
-    }
-    // In the kernel's order: route, time to live, size.
-    if meta.ttl <= 1 {
-        return Verdict::drop(DropReason::TtlExceeded);
-    }
-    if way.is_ok_and(|hop| meta.ip_len > hop.mtu) {
-        return Verdict::drop(DropReason::TooBig);
-    }
-    if let Err(verdict) = translate(buf).and_then(|()| rewrite::hop_limit(buf, meta)) {
-        return verdict;
-    }
-    match way {
-        Ok(hop) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
-        Ok(_) => Verdict::drop(DropReason::NoHeadroom),
-        Err(waits) => waits,
     }
 }
 

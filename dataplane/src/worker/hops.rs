@@ -1,7 +1,9 @@
 //! The way to a server or client, found once for each version of the forwarding information.
 
 use super::View;
+use super::icmp::{ErrorFamily, Limit};
 use super::lane::Verdict;
+use super::tunnel::Tunnels;
 use super::waiting::ResolveRequest;
 use crate::fib::{FibFamily, Hop, HopIndex, Route};
 use crate::punt::PuntClass;
@@ -11,12 +13,23 @@ use pvs_proto::wire::Network;
 use pvs_sched::{ServerIndex, SnapshotFamily};
 
 /// A family that the engine forwards: it can be parsed, looked up, routed and rewritten.
-pub(super) trait HopFamily: FibFamily + SnapshotFamily + Network {}
+pub(super) trait HopFamily: FibFamily + SnapshotFamily + Network + ErrorFamily {}
 
-impl<F: FibFamily + SnapshotFamily + Network> HopFamily for F {}
+impl<F: FibFamily + SnapshotFamily + Network + ErrorFamily> HopFamily for F {}
 
-/// Each server's next hop, with the versions that it belongs to.
-pub(super) struct ServerHops(Box<[Cached]>);
+/// A next hop, or what becomes of a packet that has none: it waits for one, or goes to Linux, or is lost.
+pub(super) type Way<'a> = Result<&'a Hop, Verdict>;
+
+/// What a worker keeps of the ways that packets take, and of those that begin here.
+pub(super) struct ServerHops {
+    /// Each server's next hop.
+    servers: Box<[Cached]>,
+    /// Each server's tunnel, for those that have one.
+    pub(super) tunnels: Tunnels,
+    identification: u16,
+    /// Errors that may still be made.
+    pub(super) limit: Limit,
+}
 
 /// A next hop with the versions of the forwarding information and of the configuration that it was found
 /// under: a cell may be another server's after an edit.
@@ -29,7 +42,19 @@ struct Cached {
 
 impl ServerHops {
     pub(super) fn new(servers: usize) -> Self {
-        Self(vec![Cached::default(); servers].into_boxed_slice())
+        Self {
+            servers: vec![Cached::default(); servers].into_boxed_slice(),
+            tunnels: Tunnels::new(servers),
+            identification: 0,
+            limit: Limit::new(),
+        }
+    }
+
+    /// The identification of the next packet that the director makes and that may be fragmented
+    /// (RFC 6864).
+    pub(super) fn identification(&mut self) -> u16 {
+        self.identification = self.identification.wrapping_add(1);
+        self.identification
     }
 
     /// The next hop towards a server, or what becomes of a packet that has none.
@@ -39,16 +64,20 @@ impl ServerHops {
         view: &View<'a>,
         server: ServerIndex,
         address: F::Addr,
-    ) -> Result<&'a Hop, Verdict> {
+    ) -> Way<'a> {
         let (fib, config) = (view.fib.version, view.config.version as u32);
-        let cached = self.0.get(server.0 as usize).copied().unwrap_or_default();
+        let cached = self
+            .servers
+            .get(server.0 as usize)
+            .copied()
+            .unwrap_or_default();
         if (cached.fib, cached.config) == (fib, config) {
             if let Some(hop) = view.fib.hop(cached.hop) {
                 return Ok(hop);
             }
         }
         let (index, hop) = route::<F>(view, address)?;
-        if let Some(slot) = self.0.get_mut(server.0 as usize) {
+        if let Some(slot) = self.servers.get_mut(server.0 as usize) {
             *slot = Cached {
                 fib,
                 config,
@@ -61,10 +90,7 @@ impl ServerHops {
 
 /// The next hop towards an entry's client, or what becomes of a packet that has none.
 #[inline]
-pub(super) fn to_client<'a, F: HopFamily>(
-    view: &View<'a>,
-    entry: &mut Entry<F>,
-) -> Result<&'a Hop, Verdict> {
+pub(super) fn to_client<'a, F: HopFamily>(view: &View<'a>, entry: &mut Entry<F>) -> Way<'a> {
     if let Some(hop) = entry
         .next_hop(view.fib.version)
         .and_then(|index| view.fib.hop(index))
@@ -89,7 +115,8 @@ pub(super) fn revalidate<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) {
     entry.set_next_hop(view.fib.version, hop);
 }
 
-fn route<'a, F: HopFamily>(
+/// The next hop towards an address with its place.
+pub(super) fn route<'a, F: FibFamily>(
     view: &View<'a>,
     address: F::Addr,
 ) -> Result<(HopIndex, &'a Hop), Verdict> {

@@ -129,13 +129,19 @@ fn fill<F: Family>(
 
 fn record<F: Family>(view: &View<'_>, entry: &Entry<F>) -> Record {
     let endpoint = |addr: F::Addr, port| SocketAddr::new(Into::<IpAddr>::into(addr), port);
+    let method = entry.flags.method();
+    // An entry has no room for a server of the other family, which a tunnel may lead to.
+    let server = match view.config.server(entry.server_index()) {
+        Some(name) if method == Method::Tunnel => SocketAddr::new(name.address, entry.server_port),
+        _ => endpoint(entry.server, entry.server_port),
+    };
     Record {
         protocol: entry.protocol(),
         state: state::label(entry.protocol(), entry.state),
         expires_secs: entry.deadline.left(view.now).secs(),
         client: endpoint(entry.client, entry.client_port),
         virtual_: endpoint(entry.virtual_, entry.virtual_port),
-        server: endpoint(entry.server, entry.server_port),
-        method: entry.flags.method(),
+        server,
+        method,
     }
 }

@@ -10,7 +10,9 @@
 mod admit;
 mod decide;
 mod dispatch;
+mod forward;
 mod hops;
+mod icmp;
 mod lane;
 mod listing;
 mod local;
@@ -18,8 +20,10 @@ mod owner;
 mod rewrite;
 mod run;
 mod schedule;
+mod tunnel;
 mod waiting;
 
+pub use icmp::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
 pub use listing::{Mailbox, Page, PlaceInTable, Record};
 pub use owner::Steering;
 pub use run::{Clock, Idle, MonotonicClock, run};

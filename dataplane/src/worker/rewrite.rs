@@ -1,10 +1,10 @@
-//! The rewrites in place: addresses and ports for NAT, the hop limit, the link layer.
+//! The rewrites in place: addresses and ports for NAT, the hop limit, an outer header, the link layer.
 
 use super::lane::Verdict;
 use crate::fib::Hop;
 use crate::port::Buf;
 use pvs_proto::checksum::{self, Delta, Offload, Update};
-use pvs_proto::wire::{IpHeader, Network, Ports, ethernet};
+use pvs_proto::wire::{IpHeader, Network, Plain, Ports, ethernet};
 use pvs_proto::{Endpoint, Malformed, Meta, Protocol, VlanId};
 use zerocopy::FromBytes;
 use zerocopy::network_endian::U16;
@@ -89,6 +89,33 @@ pub(super) fn hop_limit<F: Network, B: Buf>(buf: &mut B, meta: &Meta<F>) -> Resu
     let header = F::header_mut(buf.bytes_mut(), meta.l3).ok_or(CUT)?;
     header.set_ttl(meta.ttl.saturating_sub(1));
     Ok(())
+}
+
+/// Puts a header, and room for `between` bytes behind it, before the packet at `l3`. The link layer is
+/// then untagged and without addresses; false if there is no room.
+#[inline]
+pub(super) fn wrap<F: Network, B: Buf>(
+    buf: &mut B,
+    l3: u16,
+    between: usize,
+    plain: &Plain<F::Addr>,
+) -> bool {
+    let needed = ethernet::Header::LEN + F::HEADER_LEN + between;
+    let Some(more) = needed.checked_sub(l3.into()) else {
+        return false;
+    };
+    if buf.prepend(more).is_none() {
+        return false;
+    }
+    let Ok((link, rest)) = ethernet::Header::mut_from_prefix(buf.bytes_mut()) else {
+        return false;
+    };
+    link.ethertype = U16::new(F::ETHERTYPE);
+    let Ok((header, _)) = F::Header::mut_from_prefix(rest) else {
+        return false;
+    };
+    header.write(plain);
+    true
 }
 
 /// Writes the link layer for a next hop, with or without a VLAN tag; false if there is no room for one.

@@ -6,6 +6,7 @@
 use super::View;
 use super::decide::{ended, established};
 use super::hops::{HopFamily, ServerHops};
+use super::icmp;
 use super::lane::{Item, Verdict};
 use crate::fib::FibFamily;
 use crate::port::Buf;
@@ -15,7 +16,7 @@ use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
 use pvs_proto::state::Timeouts;
 use pvs_proto::wire::{sctp, tcp};
 use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
-use pvs_sched::{Flow, Server, Service};
+use pvs_sched::{Flow, Method, Server, Service};
 
 /// Servers that are tried in turn when a reply tuple is taken, at most.
 const COLLISION_TRIES: usize = 8;
@@ -43,7 +44,25 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     }
     match connect(view, table, item, service) {
         Ok(at) => established(view, table, hops, item, buf, at, Direction::Request),
+        Err(DropReason::NoServer) => no_server(view, hops, meta, buf),
         Err(reason) => Verdict::drop(reason),
+    }
+}
+
+/// As `ip_vs_leave`: dropped, and answered as if nobody listened on the port.
+#[cold]
+fn no_server<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    match icmp::answer(view, hops, meta, buf, icmp::Error::NoServer) {
+        Some((answer, _)) => {
+            view.stats.count_dropped(DropReason::NoServer, 1);
+            answer
+        }
+        None => Verdict::drop(DropReason::NoServer),
     }
 }
 
@@ -129,13 +148,17 @@ fn enter<F: HopFamily>(
     service: &Service,
     server: &Server,
 ) -> Result<EntryIndex, Refused> {
-    // A service of one family with a server of the other can't be configured.
-    let addr = F::addr(server.config.key.address).ok_or(Refused::Collision)?;
+    let method = server.config.method;
+    let addr = match F::addr(server.config.key.address) {
+        Some(addr) => addr,
+        // A tunnel may lead to a server of the other family, whose name is in the snapshot alone.
+        None if method == Method::Tunnel => F::Addr::default(),
+        None => return Err(Refused::Collision),
+    };
     let to = Endpoint {
         addr,
         port: server.config.key.port,
     };
-    let method = server.config.method;
     let entry = Entry::new(
         &Tuple::of(&item.meta),
         to,

@@ -23,7 +23,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What pvsd says of this dataplane.
-const CAPABILITIES: Capabilities = Capabilities::BASIC.with(Feature::Ipv6);
+const CAPABILITIES: Capabilities = Capabilities::BASIC
+    .with(Feature::Ipv6)
+    .with(Feature::Tunnel);
 
 /// What a command said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -152,25 +154,25 @@ impl Lab {
         };
         let director = &mut self.plane.director;
         let before: HashMap<&str, u64> = director.losses().into_iter().collect();
+        let answered = director.totals().icmp_sent;
         let left = director.send(side, &frame)?;
+        // A packet that was lost and answered is told by its answer.
+        let mut answered = director.totals().icmp_sent - answered;
         let mut ways: Vec<Way> = left
             .iter()
             .map(|(out, frame)| Way::of_frame(side, *out, frame))
             .collect();
-        let mut stands_in = |way, stand_in: Option<_>| {
-            if let Some(stand_in) = stand_in {
-                *ledger.stand_ins.entry(stand_in).or_default() += 1;
-            }
-            ways.push(way);
-        };
         for (class, _, frame) in director.punted() {
             let (way, stand_in) = Way::of_punted(class, &frame, &self.fib);
-            stands_in(way, Some(stand_in));
+            *ledger.stand_ins.entry(stand_in).or_default() += 1;
+            ways.push(way);
         }
         for (label, after) in director.losses() {
             for _ in before.get(label).copied().unwrap_or_default()..after {
-                let (way, stand_in) = Way::of_loss(label, &frame);
-                stands_in(way, stand_in);
+                match answered {
+                    0 => ways.push(Way::Dropped(label)),
+                    _ => answered -= 1,
+                }
             }
         }
         if ways.is_empty() {

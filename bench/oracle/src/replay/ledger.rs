@@ -128,12 +128,15 @@ impl Display for Report {
         let excluded: usize = self.excluded.values().sum();
         let all = self.passed + self.failed.len() + excluded;
         let (suite, passed) = (self.suite.name(), self.passed);
+        let rules = counts(&self.excluded);
         write!(
             f,
-            "{suite}: {passed} of {all} passed ({excluded} excluded by rule: {}; stood in: {})",
-            counts(&self.excluded),
-            counts(&self.stand_ins)
-        )
+            "{suite}: {passed} of {all} passed ({excluded} excluded by rule: {rules}"
+        )?;
+        if !self.stand_ins.is_empty() {
+            write!(f, "; stood in: {}", counts(&self.stand_ins))?;
+        }
+        f.write_str(")")
     }
 }
 

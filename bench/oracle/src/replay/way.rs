@@ -1,8 +1,7 @@
 //! What became of a packet, in the recordings' words.
 //!
 //! A frame that leaves is told by its side, its MAC and what is in it. A frame that goes to Linux
-//! is told by what the recorded Linux did with its like, and a drop for want of a server by the
-//! answer that the kernel gives; these are counted as a [`StandIn`].
+//! is told by what the recorded Linux did with its like, and counted as a [`StandIn`].
 
 use crate::Side;
 use pvs_dataplane::fib::{Fib, FibFamily, Route};
@@ -33,8 +32,6 @@ impl By {
 /// An answer that nothing here gives, and that is taken as given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StandIn {
-    /// A packet dropped for want of a server counts as answered by port unreachable.
-    NoServer,
     /// A packet that went to Linux as a local one counts as answered by a stack without sockets.
     Stack,
     /// A packet that went to Linux as a stranger's counts as forwarded by the laboratory's routes.
@@ -44,7 +41,6 @@ pub enum StandIn {
 impl fmt::Display for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoServer => "no_server for port unreachable",
             Self::Stack => "punted for Linux's answer",
             Self::Router => "punted for Linux's forwarding",
         })
@@ -119,17 +115,6 @@ impl Way {
             PuntClass::Forwarded => (routed(frame, fib), StandIn::Router),
             PuntClass::Control => (Self::Absorbed, StandIn::Stack),
         }
-    }
-
-    /// Of a packet that was dropped.
-    #[must_use]
-    pub fn of_loss(label: &'static str, frame: &[u8]) -> (Self, Option<StandIn>) {
-        if label != DropReason::NoServer.label() {
-            return (Self::Dropped(label), None);
-        }
-        let v6 = facts(frame).is_some_and(|(v6, _)| v6);
-        let answer = Self::Icmp(IcmpKind::port_unreachable(v6), By::Ipvs);
-        (answer, Some(StandIn::NoServer))
     }
 
     /// Where it went, as in `to` of sched.jsonl. A connection without its server is the only one
@@ -298,11 +283,9 @@ mod tests {
 
     #[test]
     fn only_a_connection_without_its_server_is_dropped_in_silence() {
-        let frame = from_client(&segment(at("10.9.0.1:4001"), at("10.0.0.100:80"), SYN, b""));
-        let (removed, _) = Way::of_loss("server_removed", &frame);
+        let removed = Way::Dropped("server_removed");
         assert_eq!((removed.to(), removed.interface()), (None, None));
-        let (full, stand_in) = Way::of_loss("table_full", &frame);
+        let full = Way::Dropped("table_full");
         assert_eq!(full.kind().as_deref(), Some("dropped: table_full"));
-        assert_eq!(stand_in, None);
     }
 }

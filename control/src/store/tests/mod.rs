@@ -383,6 +383,33 @@ fn what_the_dataplane_cannot_do_is_refused_in_a_sentence() {
         Refusal::Unsupported(Feature::Tunnel).to_string(),
         "pvsd does not support tunnelling yet"
     );
+
+    let mut bench = Bench {
+        store: Store::new(Capabilities::BASIC.with(Feature::Tunnel)),
+        cells: Cells::default(),
+    };
+    bench.done(&Command::AddService(request(VIP)));
+    bench.done(&add);
+    for kind in [TunnelKind::Gue, TunnelKind::Gre] {
+        let tunnel = Tunnel {
+            kind,
+            port: 6080,
+            flags: 0,
+        };
+        let server = ServerConfig {
+            tunnel,
+            ..tunnelled
+        };
+        let edit = Command::EditServer {
+            service: VIP,
+            server,
+        };
+        bench.refused(&edit, &Refusal::Unsupported(Feature::GueGre));
+    }
+    assert_eq!(
+        Refusal::Unsupported(Feature::GueGre).to_string(),
+        "pvsd does not support GUE and GRE tunnels yet"
+    );
 }
 
 #[test]

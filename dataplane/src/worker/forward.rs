@@ -1,0 +1,180 @@
+//! The way out: a packet of a known connection goes to its server or to its client.
+//!
+//! In the kernel's order (`ip_vs_xmit.c`): route, time to live, size, rewrite. A packet whose next hop is not
+//! resolved waits with all of it done but the link layer. One that can't go on is counted, and its sender told.
+
+use super::View;
+use super::hops::{HopFamily, ServerHops, Way};
+use super::icmp::{self, Error};
+use super::lane::Verdict;
+use super::local;
+use super::rewrite;
+use super::tunnel;
+use crate::port::Buf;
+use crate::punt::PuntClass;
+use crate::reason::{DropReason, Loss};
+use crate::table::{Direction, Entry};
+use pvs_proto::{Endpoint, Meta};
+use pvs_sched::Method;
+
+/// A request, on its way to the connection's server.
+#[inline]
+pub(super) fn to_server<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    let method = entry.flags.method();
+    if method == Method::Tunnel {
+        return into_tunnel(view, hops, entry, meta, buf);
+    }
+    let way = hops.towards::<F>(view, entry.server_index(), entry.server);
+    if way == Err(Verdict::Punt(PuntClass::Local)) && entry.has_reply() {
+        return local::deliver(entry, meta, buf);
+    }
+    if let Err(stop) = judge(&way, path_mtu(view, &way), meta) {
+        return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
+    }
+    pass(way, meta, buf, |buf| match method {
+        Method::Masquerade => {
+            let server = Endpoint {
+                addr: entry.server,
+                port: entry.server_port,
+            };
+            rewrite::destination(buf, meta, server)
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Its own function, so that it takes no registers from the other methods.
+#[inline(never)]
+fn into_tunnel<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    let (ends, way) = hops.tunnels.towards(view, entry.server_index());
+    let room = ends.room(path_mtu(view, &way)).unwrap_or(0);
+    if let Err(stop) = judge(&way, room, meta) {
+        return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
+    }
+    pass(way, meta, buf, |buf| tunnel::wrap(hops, &ends, meta, buf))
+}
+
+/// A reply, on its way to the connection's client; `judge` has passed it.
+#[inline]
+pub(super) fn to_client<F: HopFamily, B: Buf>(
+    way: Way<'_>,
+    entry: &Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    let source = Endpoint {
+        addr: entry.virtual_,
+        port: entry.virtual_port,
+    };
+    pass(way, meta, buf, |buf| rewrite::source(buf, meta, source))
+}
+
+/// Longest packet that a way takes: that of its next hop, or of its interface while the next hop is not
+/// resolved.
+#[inline]
+pub(super) fn path_mtu(view: &View<'_>, way: &Way<'_>) -> u32 {
+    match way {
+        Ok(hop) => hop.mtu,
+        Err(Verdict::Wait(interface, _)) => {
+            let interfaces = view.fib.interfaces();
+            interfaces
+                .get(usize::from(interface.0))
+                .map_or(u32::MAX, |i| i.mtu)
+        }
+        Err(_) => u32::MAX,
+    }
+}
+
+/// A packet that can't take its way.
+pub(super) struct Stop {
+    verdict: Verdict,
+    /// What would have fitted.
+    mtu: u32,
+}
+
+/// What keeps a packet from this way, if anything does.
+#[inline]
+pub(super) fn judge<F: HopFamily>(way: &Way<'_>, mtu: u32, meta: &Meta<F>) -> Result<(), Stop> {
+    let verdict = match way {
+        Err(verdict @ (Verdict::Lose(_) | Verdict::Punt(_))) => *verdict,
+        _ if meta.ttl <= 1 => Verdict::drop(DropReason::TtlExceeded),
+        _ if meta.ip_len > mtu => Verdict::drop(DropReason::TooBig),
+        _ => return Ok(()),
+    };
+    Err(Stop { verdict, mtu })
+}
+
+/// What every forwarded packet goes through.
+#[inline]
+fn pass<F: HopFamily, B: Buf>(
+    way: Way<'_>,
+    meta: &Meta<F>,
+    buf: &mut B,
+    translate: impl FnOnce(&mut B) -> Result<(), Verdict>,
+) -> Verdict {
+    if let Err(verdict) = rewrite::hop_limit(buf, meta).and_then(|()| translate(buf)) {
+        return verdict;
+    }
+    match way {
+        Ok(hop) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
+        Ok(_) => Verdict::drop(DropReason::NoHeadroom),
+        Err(other) => other,
+    }
+}
+
+/// What becomes of a packet that was judged so: its sender is told, where there is something to tell.
+///
+/// A client's packet has passed a hop before its size is looked at, a server's has not. Errors to the client of a
+/// connection without replies count as such: the kernel takes them for its server's.
+#[cold]
+#[inline(never)]
+pub(super) fn refuse<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &Entry<F>,
+    direction: Direction,
+    meta: &Meta<F>,
+    buf: &mut B,
+    Stop { verdict, mtu }: Stop,
+) -> Verdict {
+    let Verdict::Lose(Loss::Dropped(reason)) = verdict else {
+        return verdict;
+    };
+    let request = direction == Direction::Request;
+    let error = match reason {
+        DropReason::HostUnreachable | DropReason::NoPort | DropReason::NoSource => {
+            Error::Unreachable
+        }
+        DropReason::TtlExceeded => Error::TimeExceeded,
+        // Without DF the packet would have to be cut; and a tunnel that nothing fits into is none.
+        DropReason::TooBig if mtu > 0 && (!F::IS_V4 || meta.dont_fragment) => Error::TooBig(mtu),
+        _ => return verdict,
+    };
+    if request && matches!(error, Error::TooBig(_)) {
+        if let Err(malformed) = rewrite::hop_limit(buf, meta) {
+            return malformed;
+        }
+    }
+    let Some((answer, len)) = icmp::answer(view, hops, meta, buf, error) else {
+        return verdict;
+    };
+    view.stats.count_dropped(reason, 1);
+    if request && !entry.has_reply() {
+        if let Some(cell) = view.cells.get(entry.server_index()) {
+            cell.count_out(len);
+        }
+    }
+    answer
+}

@@ -1,0 +1,219 @@
+//! The ICMP and ICMPv6 errors that the director makes: whether, what, and to whom.
+//!
+//! As `icmp_send` and `icmp6_send` have it (RFC 1122 section 3.2.2, RFC 4443 section 2.4): from the
+//! address that the packet was for if that is local, else from the one that Linux would send from; at most 576 or
+//! 1280 bytes; never about an error, a later fragment, or a source that is none. An error is made of
+//! the packet that it is about, in its own buffer. How many a worker sends is limited, but for those that
+//! path MTU discovery lives on, which the kernel does not limit either (`icmpv4_mask_allow`, `icmp.ratemask`).
+
+use super::View;
+use super::hops::{self, HopFamily, ServerHops};
+use super::lane::Verdict;
+use super::rewrite;
+use crate::port::Buf;
+use pvs_proto::checksum::{self, Offload};
+use pvs_proto::wire::{IpHeader, Plain, ethernet, icmp, icmpv6};
+use pvs_proto::{Address, Family, Fragment, Meta, Protocol, Ticks, V4, V6};
+use zerocopy::FromBytes;
+
+/// Errors that a worker makes in a second, at most: the kernel's `icmp_msgs_per_sec`.
+pub const ICMP_ERRORS_PER_SECOND: u32 = 1000;
+
+/// Errors that it makes at once, at most: the kernel's `icmp_msgs_burst`.
+pub const ICMP_ERRORS_BURST: u32 = 50;
+
+/// Time to live of the director's own packets, as Linux's default.
+const TTL: u8 = 64;
+
+/// What keeps a packet from its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Error {
+    /// A service without a server that may take the connection.
+    NoServer,
+    /// No way to the server or client.
+    Unreachable,
+    /// The time to live ran out.
+    TimeExceeded,
+    /// Longer than this, which is what fits.
+    TooBig(u32),
+}
+
+/// The errors of a family.
+pub(super) trait ErrorFamily: Family {
+    /// What they are carried as.
+    const PROTOCOL: Protocol;
+    /// Longest error, its IP header included.
+    const LEN_MAX: u32;
+    /// Type, code and the word behind the checksum.
+    fn words(error: Error) -> (u8, u8, u32);
+    /// A message of this type must not be answered by an error.
+    fn is_silent(kind: u8) -> bool;
+    /// The type of service of an error about a packet of this one.
+    fn tos(offending: u8) -> u8;
+}
+
+impl ErrorFamily for V4 {
+    const PROTOCOL: Protocol = Protocol::ICMP;
+    const LEN_MAX: u32 = 576;
+    fn words(error: Error) -> (u8, u8, u32) {
+        match error {
+            Error::NoServer => (icmp::UNREACHABLE, icmp::PORT_UNREACHABLE, 0),
+            Error::Unreachable => (icmp::UNREACHABLE, icmp::HOST_UNREACHABLE, 0),
+            Error::TimeExceeded => (icmp::TIME_EXCEEDED, 0, 0),
+            Error::TooBig(mtu) => (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, mtu),
+        }
+    }
+    fn is_silent(kind: u8) -> bool {
+        /// Types beyond this are unknown to Linux (NR_ICMP_TYPES).
+        const KNOWN_MAX: u8 = 18;
+        icmp::is_error(kind) || kind > KNOWN_MAX
+    }
+    fn tos(offending: u8) -> u8 {
+        /// Precedence "internetwork control" (RFC 1812 section 4.3.2.5), beside the four bits that RFC 1349
+        /// calls the type of service.
+        const CONTROL: u8 = 0xc0;
+        const TOS_MASK: u8 = 0x1e;
+        CONTROL | (offending & TOS_MASK)
+    }
+}
+
+impl ErrorFamily for V6 {
+    const PROTOCOL: Protocol = Protocol::ICMPV6;
+    const LEN_MAX: u32 = 1280;
+    fn words(error: Error) -> (u8, u8, u32) {
+        match error {
+            Error::NoServer => (icmpv6::UNREACHABLE, icmpv6::PORT_UNREACHABLE, 0),
+            Error::Unreachable => (icmpv6::UNREACHABLE, icmpv6::ADDRESS_UNREACHABLE, 0),
+            Error::TimeExceeded => (icmpv6::TIME_EXCEEDED, 0, 0),
+            Error::TooBig(mtu) => (icmpv6::PACKET_TOO_BIG, 0, mtu),
+        }
+    }
+    fn is_silent(kind: u8) -> bool {
+        icmpv6::is_error(kind)
+    }
+    fn tos(_: u8) -> u8 {
+        0
+    }
+}
+
+/// How many errors may still be made.
+#[derive(Debug)]
+pub(super) struct Limit {
+    tokens: u32,
+    since: Ticks,
+}
+
+impl Limit {
+    pub(super) const fn new() -> Self {
+        Self {
+            tokens: ICMP_ERRORS_BURST,
+            since: Ticks(0),
+        }
+    }
+
+    fn take(&mut self, now: Ticks) -> bool {
+        const PER_TICK: u32 = ICMP_ERRORS_PER_SECOND / Ticks::PER_SECOND;
+        let passed = now.left(self.since).0;
+        self.since = now;
+        let earned = self.tokens.saturating_add(passed.saturating_mul(PER_TICK));
+        let tokens = earned.min(ICMP_ERRORS_BURST);
+        self.tokens = tokens.saturating_sub(1);
+        tokens > 0
+    }
+}
+
+/// Turns a packet, still as it came, into the error about it. Returns what becomes of the error, and its IP
+/// length; `None` if there is none to be sent.
+#[cold]
+#[inline(never)]
+pub(super) fn answer<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    meta: &Meta<F>,
+    buf: &mut B,
+    error: Error,
+) -> Option<(Verdict, u32)> {
+    if view.rehearse_failure || !may_be_answered(meta) {
+        return None;
+    }
+    let to = meta.src.addr;
+    let from = match view.fib.is_local::<F>(meta.dst.addr) {
+        true => meta.dst.addr,
+        false => view.fib.source::<F>(to)?,
+    };
+    let way = hops::route::<F>(view, to).map(|(_, hop)| hop);
+    if let Err(Verdict::Lose(_) | Verdict::Punt(_)) = way {
+        return None;
+    }
+    let header = (F::HEADER_LEN + icmp::Header::LEN) as u32;
+    let quoted = F::LEN_MAX.checked_sub(header)?.min(meta.ip_len);
+    let limited = !matches!(error, Error::TooBig(_));
+    if limited && !hops.limit.take(view.now) {
+        view.stats.count_icmp_limited();
+        return None;
+    }
+    let plain = Plain {
+        src: from,
+        dst: to,
+        next: F::PROTOCOL,
+        tos: F::tos(F::header(buf.bytes(), meta.l3)?.tos()),
+        ttl: TTL,
+        payload_len: (icmp::Header::LEN as u32 + quoted) as u16,
+        id: hops.identification(),
+        dont_fragment: false,
+    };
+    buf.truncate(usize::from(meta.l3) + quoted as usize);
+    if !rewrite::wrap::<F, B>(buf, meta.l3, icmp::Header::LEN, &plain) {
+        return None;
+    }
+    say::<F>(buf.bytes_mut(), from, to, error)?;
+    let verdict = match way {
+        Ok(hop) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
+        Ok(_) => return None,
+        Err(waits) => waits,
+    };
+    view.stats.count_icmp_sent();
+    Some((verdict, header + quoted))
+}
+
+/// Writes the message before its quote.
+fn say<F: HopFamily>(frame: &mut [u8], from: F::Addr, to: F::Addr, error: Error) -> Option<()> {
+    let message = frame.get_mut(ethernet::Header::LEN + F::HEADER_LEN..)?;
+    let (header, _) = icmp::Header::mut_from_prefix(message).ok()?;
+    let (kind, code, rest) = F::words(error);
+    header.kind = kind;
+    header.code = code;
+    header.rest.set(rest);
+    checksum::fill(from, to, F::PROTOCOL, message, Offload::Software).ok()
+}
+
+/// Nobody is answered who did not ask, and no error by another one.
+fn may_be_answered<F: ErrorFamily>(meta: &Meta<F>) -> bool {
+    let silent = meta.protocol == F::PROTOCOL && F::is_silent(meta.signal);
+    let strange = meta.src.addr.is_martian_source() || meta.dst.addr.is_multicast();
+    meta.fragment != Fragment::Later && !silent && !strange
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_as_many_as_time_allows() {
+        let mut limit = Limit::new();
+        let mut taken = |at: Ticks| (0..200).filter(|_| limit.take(at)).count();
+        let start = Ticks(u32::MAX - 1);
+        assert_eq!(taken(start), 50);
+        assert_eq!(taken(start), 0);
+        assert_eq!(taken(start.after(Ticks(1))), 4);
+        assert_eq!(
+            taken(start.after(Ticks(6))),
+            20,
+            "past the wrap of the clock"
+        );
+        assert_eq!(taken(start.after(Ticks::from_secs(60))), 50);
+        let begin = start.after(Ticks::from_secs(100));
+        let second: usize = (0..250).map(|n| taken(begin.after(Ticks(n)))).sum();
+        assert_eq!(second, 50 + 249 * 4);
+    }
+}

@@ -1,0 +1,191 @@
+//! The tunnel method: a packet goes to its server within a packet of the director's own.
+//!
+//! IPv4 or IPv6 in either (RFC 2003, RFC 2473, RFC 4213), as `ip_vs_tunnel_xmit` writes it: the outer
+//! header takes the hop limit that is left and the type of service, "congestion experienced" turned
+//! into "capable of it" (RFC 6040); DF only from IPv4 within IPv4; no flow label and no options. Both ends are found
+//! once for each version of routes and configuration. A packet without DF that is too long with
+//! its outer header would have to be fragmented, which is not done here.
+
+use super::View;
+use super::hops::{HopFamily, ServerHops, Way, route};
+use super::lane::Verdict;
+use super::rewrite;
+use crate::fib::HopIndex;
+use crate::port::Buf;
+use crate::reason::DropReason;
+use pvs_proto::wire::{IpHeader, Network, Plain, ipv4, ipv6};
+use pvs_proto::{Addr4, Addr6, Family, Meta, Protocol, V4, V6};
+use pvs_sched::ServerIndex;
+use std::net::IpAddr;
+
+/// Largest packet that an outer header can tell the length of.
+const OUTER_MAX: u32 = u16::MAX as u32;
+
+/// The ends of a tunnel: the director's address towards the server, and the server's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) enum Ends {
+    /// There is no way to the server.
+    #[default]
+    None,
+    /// An IPv4 tunnel.
+    V4(Addr4, Addr4),
+    /// An IPv6 tunnel.
+    V6(Addr6, Addr6),
+}
+
+impl Ends {
+    /// Longest packet that fits into a tunnel over a path of this MTU. `None` where the kernel
+    /// does not use the tunnel: what is left is less than any host must take (RFC 791, RFC 8200
+    /// section 5).
+    #[inline]
+    pub(super) fn room(&self, mtu: u32) -> Option<u32> {
+        let (header, least) = match self {
+            Self::None | Self::V4(..) => (ipv4::Header::LEN, 68),
+            Self::V6(..) => (ipv6::Header::LEN, 1280),
+        };
+        let room = mtu.min(OUTER_MAX).saturating_sub(header as u32);
+        (room >= least).then_some(room)
+    }
+}
+
+/// The tunnels of all servers.
+pub(super) struct Tunnels(Box<[Cached]>);
+
+/// A tunnel with the versions of forwarding information and configuration that it was found under.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Cached {
+    fib: u32,
+    config: u32,
+    hop: HopIndex,
+    ends: Ends,
+}
+
+impl Tunnels {
+    pub(super) fn new(servers: usize) -> Self {
+        Self(vec![Cached::default(); servers].into_boxed_slice())
+    }
+
+    /// The tunnel to a server, and the way to its other end.
+    #[inline]
+    pub(super) fn towards<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Ends, Way<'a>) {
+        let (fib, config) = (view.fib.version, view.config.version as u32);
+        if let Some(cached) = self.0.get(server.0 as usize) {
+            if (cached.fib, cached.config) == (fib, config) {
+                if let Some(hop) = view.fib.hop(cached.hop) {
+                    return (cached.ends, Ok(hop));
+                }
+            }
+        }
+        self.find(view, server)
+    }
+
+    #[cold]
+    fn find<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Ends, Way<'a>) {
+        let (ends, way) = match view.config.server(server).map(|name| name.address) {
+            Some(IpAddr::V4(address)) => {
+                let to = Addr4::from(address);
+                let from = view.fib.source::<V4>(to);
+                (from.map(|from| Ends::V4(from, to)), route::<V4>(view, to))
+            }
+            Some(IpAddr::V6(address)) => {
+                let to = Addr6::from(address);
+                let from = view.fib.source::<V6>(to);
+                (from.map(|from| Ends::V6(from, to)), route::<V6>(view, to))
+            }
+            None => (None, Err(Verdict::drop(DropReason::HostUnreachable))),
+        };
+        let (hop, way) = match (ends, way) {
+            // A route that is no way out says itself what becomes of the packet.
+            (_, Err(verdict @ (Verdict::Lose(_) | Verdict::Punt(_)))) => {
+                return (Ends::None, Err(verdict));
+            }
+            (None, _) => return (Ends::None, Err(Verdict::drop(DropReason::NoSource))),
+            (Some(_), Err(waits)) => (HopIndex::NONE, Err(waits)),
+            (Some(_), Ok((index, hop))) => (index, Ok(hop)),
+        };
+        let ends = ends.unwrap_or_default();
+        if let Some(slot) = self.0.get_mut(server.0 as usize) {
+            *slot = Cached {
+                fib: view.fib.version,
+                config: view.config.version as u32,
+                hop,
+                ends,
+            };
+        }
+        (ends, way)
+    }
+}
+
+/// Puts a packet, its hop limit already lowered, into the tunnel; the link layer is then without
+/// addresses.
+#[inline]
+pub(super) fn wrap<F: HopFamily, B: Buf>(
+    hops: &mut ServerHops,
+    ends: &Ends,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Result<(), Verdict> {
+    let no_room = Verdict::drop(DropReason::NoHeadroom);
+    let inner = F::header(buf.bytes(), meta.l3).ok_or(no_room)?;
+    let (tos, ttl) = (outer_tos(inner.tos()), inner.ttl());
+    let wrapped = match *ends {
+        Ends::None => false,
+        Ends::V4(src, dst) => {
+            let dont_fragment = F::IS_V4 && meta.dont_fragment;
+            let id = match dont_fragment {
+                true => 0,
+                false => hops.identification(),
+            };
+            let plain = plain::<F, V4>((src, dst), meta, (tos, ttl));
+            rewrite::wrap::<V4, B>(
+                buf,
+                meta.l3,
+                0,
+                &Plain {
+                    id,
+                    dont_fragment,
+                    ..plain
+                },
+            )
+        }
+        Ends::V6(src, dst) => {
+            let plain = plain::<F, V6>((src, dst), meta, (tos, ttl));
+            rewrite::wrap::<V6, B>(buf, meta.l3, 0, &plain)
+        }
+    };
+    if wrapped { Ok(()) } else { Err(no_room) }
+}
+
+/// An outer header around a packet of this length.
+#[inline]
+fn plain<F: Family, O: Network>(
+    (src, dst): (O::Addr, O::Addr),
+    meta: &Meta<F>,
+    (tos, ttl): (u8, u8),
+) -> Plain<O::Addr> {
+    Plain {
+        src,
+        dst,
+        next: match F::IS_V4 {
+            true => Protocol::IPIP,
+            false => Protocol::IPV6,
+        },
+        tos,
+        ttl,
+        payload_len: meta.ip_len as u16,
+        id: 0,
+        dont_fragment: false,
+    }
+}
+
+/// The type of service outside: "congestion experienced" is a matter of the packet within.
+#[inline]
+const fn outer_tos(inner: u8) -> u8 {
+    const ECN: u8 = 0x03;
+    const ECT_0: u8 = 0x02;
+    match inner & ECN {
+        ECN => (inner & !ECN) | ECT_0,
+        _ => inner,
+    }
+}
