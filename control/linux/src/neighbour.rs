@@ -8,7 +8,8 @@
 //! The servers' next hops are kept while the servers are configured. Those that workers ask for
 //! (clients and gateways on the link) are kept for [`KEEP`] after the last request, a gateway that answers
 //! as long as a route leads to it, and one that does not answer for [`KEEP_UNRESOLVED`] only; there are
-//! [`ON_DEMAND_MAX`] of them at most. A neighbour that
+//! [`ON_DEMAND_MAX`] of them at most. Of a route with several next hops all are kept, whether they answer or
+//! not, so that one that fails is known to, and one that comes back is noticed. A neighbour that
 //! the operator or a routing daemon entered is left alone: managing it would unset its permanence.
 
 use crate::mirror::{NeighbourView, NextHop};
@@ -52,7 +53,7 @@ enum Action {
 }
 
 /// A neighbour that is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Wanted {
     /// When the kernel was last asked; `None` for one that is new.
     asked: Option<Instant>,
@@ -60,6 +61,8 @@ struct Wanted {
     serves: bool,
     /// When a worker last asked for it.
     requested: Option<Instant>,
+    /// A route has it beside one that a worker asked for.
+    backs_up: bool,
 }
 
 /// Who is wanted and what follows from it: no socket, the time is an argument.
@@ -77,12 +80,7 @@ impl Plan {
             self.refused += 1;
             return None;
         }
-        let new = Wanted {
-            asked: None,
-            serves: false,
-            requested: None,
-        };
-        let wanted = self.wanted.entry(hop).or_insert(new);
+        let wanted = self.wanted.entry(hop).or_default();
         wanted.requested = Some(now);
         wanted.ask(ASK_AGAIN, now).then_some(Action::Manage(hop))
     }
@@ -91,27 +89,42 @@ impl Plan {
         self.wanted.values().filter(|w| !w.serves).count()
     }
 
+    /// The gateways of routes, and with one that workers asked for, the others of its routes: a worker
+    /// asks only for the one that it takes.
+    fn gateways(&mut self, mirror: &Mirror) -> BTreeSet<NextHop> {
+        for wanted in self.wanted.values_mut() {
+            wanted.backs_up = false;
+        }
+        // With a full table of routes this is no small set: only if somebody could be in it.
+        if self.wanted.values().all(|w| w.requested.is_none()) {
+            return BTreeSet::new();
+        }
+        let together = mirror.gateways();
+        for company in together.iter().filter(|company| company.len() > 1) {
+            let asked = |hop| self.wanted.get(hop).and_then(|w: &Wanted| w.requested);
+            let Some(requested) = company.iter().filter_map(asked).max() else {
+                continue;
+            };
+            for hop in company {
+                let wanted = self.wanted.entry(*hop).or_default();
+                wanted.requested.get_or_insert(requested);
+                wanted.backs_up = true;
+            }
+        }
+        together.into_iter().flatten().collect()
+    }
+
     /// What is due at this time.
     fn tick(&mut self, mirror: &Mirror, now: Instant) -> Vec<Action> {
         let servers = self.servers.iter();
-        let hops: BTreeSet<_> = servers.filter_map(|to| mirror.next_hop(*to)).collect();
+        let hops: BTreeSet<_> = servers.flat_map(|to| mirror.next_hops(*to)).collect();
         for (hop, wanted) in &mut self.wanted {
             wanted.serves = hops.contains(hop);
         }
         for hop in hops {
-            let new = Wanted {
-                asked: None,
-                serves: true,
-                requested: None,
-            };
-            self.wanted.entry(hop).or_insert(new);
+            self.wanted.entry(hop).or_default().serves = true;
         }
-        let asked_for = |w: &Wanted| !w.serves && w.requested.is_some();
-        // With a full table of routes this is no small set: only if somebody could be in it.
-        let gateways = match self.wanted.values().any(asked_for) {
-            true => mirror.gateways(),
-            false => BTreeSet::new(),
-        };
+        let gateways = self.gateways(mirror);
         let mut actions = Vec::new();
         self.wanted.retain(|hop, wanted| {
             let state = mirror.neighbour(*hop);
@@ -147,7 +160,7 @@ impl Wanted {
         };
         let recent = |at| now.duration_since(at) < limit;
         let in_use = is_gateway && self.requested.is_some() && state == NeighbourView::Resolved;
-        self.serves || in_use || self.requested.is_some_and(recent)
+        self.serves || self.backs_up || in_use || self.requested.is_some_and(recent)
     }
 
     /// True, and noted, if the kernel was not asked for so long.

@@ -13,6 +13,7 @@ use common::{Lab, binding, error_of, interface, mac, until, within};
 use pvs_dataplane::fib::{Fib, InterfaceIndex, Route};
 use pvs_linux::{MirrorTap, Namespace, Update, Watcher};
 use pvs_proto::{Addr4, Addr6, MacAddr, V4, V6};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -193,9 +194,79 @@ fn next_hop_objects_and_multipath_routes_are_followed() {
     until(&mut watcher, "the route went with it", |u| {
         to4(&u.fib, "198.51.100.1") == Route::Unreachable
     });
-    lab.ip("route add 198.51.100.0/24 nexthop via 192.0.2.7 nexthop via 192.0.2.8");
-    until(&mut watcher, "a multipath route", |u| {
-        to4(&u.fib, "198.51.100.1") == ask4("192.0.2.7")
+    lab.ip("route add 198.51.100.0/24 nexthop via 192.0.2.7 nexthop via 192.0.2.8 weight 3");
+    let update = until(&mut watcher, "a multipath route", |u| {
+        gateways(u).len() == 2
+    });
+    let shares = gateways(&update);
+    assert!(shares["192.0.2.8"] > shares["192.0.2.7"], "{shares:?}");
+    lab.ip("neigh add 192.0.2.8 lladdr 02:00:00:00:00:08 dev pvs0 nud stale");
+    lab.ip("neigh change 192.0.2.8 dev pvs0 nud failed");
+    until(&mut watcher, "one that does not answer", |u| {
+        gateways(u).keys().eq(["192.0.2.7"])
+    });
+}
+
+/// The gateways of 198.51.100.0/24, each with how many addresses are sent to it.
+fn gateways(update: &Update) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for last in 0..=255 {
+        let to = to4(&update.fib, &format!("198.51.100.{last}"));
+        if let Route::Unresolved(_, gateway) | Route::Failed(_, gateway) = to {
+            *found.entry(gateway.to_string()).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn groups_of_next_hop_objects_are_followed() {
+    let (lab, _tap, mut watcher) = lab();
+    for last in [7, 8, 9] {
+        lab.ip(&format!(
+            "nexthop add id {last} via 192.0.2.{last} dev pvs0"
+        ));
+    }
+    lab.ip("nexthop add id 100 group 7/8,3");
+    lab.ip("route add 198.51.100.0/24 nhid 100");
+    let update = until(&mut watcher, "a group", |u| gateways(u).len() == 2);
+    let shares = gateways(&update);
+    assert!(shares["192.0.2.8"] > shares["192.0.2.7"], "{shares:?}");
+    lab.ip("nexthop replace id 100 group 7/8/9");
+    until(&mut watcher, "one more", |u| gateways(u).len() == 3);
+    lab.ip("nexthop del id 8");
+    until(&mut watcher, "one less", |u| {
+        gateways(u).keys().eq(["192.0.2.7", "192.0.2.9"])
+    });
+    lab.ip("nexthop add id 101 blackhole");
+    lab.ip("route replace 198.51.100.0/24 nhid 101");
+    until(&mut watcher, "a black hole", |u| {
+        to4(&u.fib, "198.51.100.1") == Route::Unreachable
+    });
+
+    for last in ["a", "b"] {
+        let id = u32::from_str_radix(last, 16).unwrap();
+        lab.ip(&format!(
+            "nexthop add id {id} via 2001:db8::{last} dev pvs0"
+        ));
+    }
+    lab.ip("nexthop add id 102 group 10/11");
+    lab.ip("-6 route add 2001:db8:1::/48 nhid 102");
+    let ways = |u: &Update| {
+        let hosts = (0..64).map(|n| to6(&u.fib, &format!("2001:db8:1::{n}")));
+        let legs = ["a", "b"].map(|last| ask6(&format!("2001:db8::{last}")));
+        let found: Vec<_> = hosts.collect();
+        legs.map(|leg| found.iter().filter(|way| **way == leg).count())
+    };
+    until(&mut watcher, "both legs", |u| {
+        let [a, b] = ways(u);
+        a > 0 && b > 0 && a + b == 64
+    });
+    lab.ip("-6 route replace 2001:db8:1::/48 via 2001:db8::a");
+    lab.ip("-6 route append 2001:db8:1::/48 via 2001:db8::b");
+    until(&mut watcher, "legs one by one", |u| {
+        let [a, b] = ways(u);
+        a > 0 && b > 0 && a + b == 64
     });
 }
 

@@ -3,12 +3,12 @@
 //! Off the workers, so it may allocate. The longest-prefix match is made here: routes are painted over
 //! each other, short prefixes first, into ranges that do not overlap.
 
+use super::several::{Group, Leg, Lots};
 use super::source::{OwnAddress, Sources};
-use super::{
-    Fib, Hop, HopIndex, Interface, InterfaceIndex, Neighbour, Routes, Target, Way, WayIndex,
-};
+use super::{Fib, GroupIndex, Hop, HopIndex, Interface, InterfaceIndex, Limited, Neighbour};
+use super::{Lookup, Route, Routes, Target, Way, WayIndex};
 use pvs_proto::{Addr4, Addr6, Address, Family, V4, V6};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Collects what Linux says, and makes a [`Fib`] of it.
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub struct FibBuilder {
 #[derive(Debug)]
 struct Collected<A> {
     routes: Vec<(A, u8, Way<A>)>,
+    groups: BTreeMap<Vec<Leg<A>>, GroupIndex>,
     neighbours: BTreeMap<(InterfaceIndex, A), Neighbour>,
     own: Vec<OwnAddress<A>>,
 }
@@ -29,6 +30,7 @@ impl<A> Default for Collected<A> {
     fn default() -> Self {
         Self {
             routes: Vec::new(),
+            groups: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             own: Vec::new(),
         }
@@ -38,13 +40,9 @@ impl<A> Default for Collected<A> {
 /// A family that a builder collects.
 pub trait BuilderFamily: Family {
     #[doc(hidden)]
-    fn add_route(
-        builder: &mut FibBuilder,
-        prefix: Self::Addr,
-        len: u8,
-        target: Target<Self::Addr>,
-        source: Option<Self::Addr>,
-    );
+    fn add_route(builder: &mut FibBuilder, prefix: Self::Addr, len: u8, way: Way<Self::Addr>);
+    #[doc(hidden)]
+    fn add_group(builder: &mut FibBuilder, legs: Vec<Leg<Self::Addr>>) -> GroupIndex;
     #[doc(hidden)]
     fn add_neighbour(
         builder: &mut FibBuilder,
@@ -59,15 +57,13 @@ pub trait BuilderFamily: Family {
 macro_rules! builder_family {
     ($family:ty, $field:ident) => {
         impl BuilderFamily for $family {
-            fn add_route(
-                b: &mut FibBuilder,
-                prefix: Self::Addr,
-                len: u8,
-                target: Target<Self::Addr>,
-                source: Option<Self::Addr>,
-            ) {
-                let way = Way { target, source };
+            fn add_route(b: &mut FibBuilder, prefix: Self::Addr, len: u8, way: Way<Self::Addr>) {
                 b.$field.routes.push((prefix.masked(len), len, way));
+            }
+            fn add_group(b: &mut FibBuilder, legs: Vec<Leg<Self::Addr>>) -> GroupIndex {
+                let groups = &mut b.$field.groups;
+                let next = GroupIndex(u32::try_from(groups.len()).unwrap_or(u32::MAX));
+                *groups.entry(legs).or_insert(next)
             }
             fn add_neighbour(
                 b: &mut FibBuilder,
@@ -107,20 +103,30 @@ impl FibBuilder {
         len: u8,
         target: Target<F::Addr>,
     ) -> &mut Self {
-        F::add_route(self, prefix, len, target, None);
-        self
+        self.way::<F>(prefix, len, target.into())
     }
 
-    /// A route with a preferred source.
-    pub fn route_from<F: BuilderFamily>(
+    /// A route with a source or an MTU of its own.
+    pub fn way<F: BuilderFamily>(
         &mut self,
         prefix: F::Addr,
         len: u8,
-        target: Target<F::Addr>,
-        source: F::Addr,
+        way: Way<F::Addr>,
     ) -> &mut Self {
-        F::add_route(self, prefix, len, target, Some(source));
+        F::add_route(self, prefix, len, way);
         self
+    }
+
+    /// Where a route with these next hops leads: what is the same for all routes is kept once.
+    pub fn several<F: BuilderFamily>(&mut self, legs: Vec<Leg<F::Addr>>) -> Target<F::Addr> {
+        match *legs {
+            [] => Target::Unreachable,
+            [leg] => match leg.gateway {
+                Some(gateway) => Target::Via(leg.interface, gateway),
+                None => Target::OnLink(leg.interface),
+            },
+            _ => Target::Several(F::add_group(self, legs)),
+        }
     }
 
     /// An address of Linux's own that packets may be sent from, in the kernel's order. It makes nothing
@@ -165,9 +171,16 @@ impl<A: Address> Collected<A> {
             way.source = match way.target {
                 Target::OnLink(i) => way.source.or_else(|| sources.fixed(i, None)),
                 Target::Via(i, gateway) => way.source.or_else(|| sources.fixed(i, Some(gateway))),
+                Target::Several(_) => way.source,
                 _ => None,
             };
+            let limits = !matches!(
+                way.target,
+                Target::Local | Target::Elsewhere | Target::Unreachable
+            );
+            way.mtu = way.mtu.filter(|_| limits);
         }
+        let groups = self.groups(interfaces, &sources);
         let (ways, painted) = self.paint();
         let mut ranges: Vec<_> = painted
             .into_iter()
@@ -178,12 +191,31 @@ impl<A: Address> Collected<A> {
         let neighbours = neighbours
             .map(|((i, a), n)| (i, a, hop_of(interfaces, i, n, hops)))
             .collect();
-        Routes {
+        let mut routes = Routes {
             ranges: ranges.into_boxed_slice(),
             ways,
             neighbours,
+            limited: Box::default(),
+            groups,
             sources,
-        }
+        };
+        routes.limited = limit(&routes, hops);
+        routes
+    }
+
+    fn groups(&self, interfaces: &[Interface], sources: &Sources<A>) -> Box<[Group<A>]> {
+        let failed = |leg: &Leg<A>| {
+            let known = leg.gateway.map(|gateway| (leg.interface, gateway));
+            known.and_then(|key| self.neighbours.get(&key)) == Some(&Neighbour::Failed)
+        };
+        let source = |leg: &Leg<A>| sources.fixed(leg.interface, leg.gateway);
+        let mut lots = Lots::new();
+        let mut numbered: Vec<_> = self.groups.iter().collect();
+        numbered.sort_unstable_by_key(|(_, number)| **number);
+        numbered
+            .into_iter()
+            .map(|(legs, _)| lots.group(legs, interfaces, source, failed))
+            .collect()
     }
 
     /// Each different way, and which of them holds from where on.
@@ -228,8 +260,7 @@ impl<A: Address> Ways<A> {
         };
         // In the order of WayIndex::LOCAL and WayIndex::UNREACHABLE.
         for target in [Target::Local, Target::Unreachable] {
-            let source = None;
-            ways.index(Way { target, source });
+            ways.index(target.into());
         }
         ways
     }
@@ -262,4 +293,43 @@ fn hop_of(
         mtu: on.mtu,
     });
     Some(HopIndex(u32::try_from(hops.len() - 1).ok()?))
+}
+
+/// The next hops that stand for others on routes with an MTU of their own.
+fn limit<A: Address>(routes: &Routes<A>, hops: &mut Vec<Hop>) -> Box<[Limited]> {
+    let mut wanted = BTreeSet::new();
+    let mut want = |route, mtu: Option<u32>| {
+        if let (Route::Hop(hop), Some(mtu)) = (route, mtu) {
+            wanted.insert((hop, mtu));
+        }
+    };
+    for way in routes.ways.iter().filter(|way| way.mtu.is_some()) {
+        match way.target {
+            Target::Via(i, gateway) => want(routes.neighbour(i, gateway), way.mtu),
+            Target::Several(group) => {
+                let legs = routes.group(group).into_iter().flat_map(Group::legs);
+                for (i, gateway) in legs.filter_map(|leg| Some((leg.interface, leg.gateway?))) {
+                    want(routes.neighbour(i, gateway), way.mtu);
+                }
+            }
+            _ => (),
+        }
+    }
+    if routes.ways.iter().any(|way| way.mtu.is_some()) {
+        for (_, address, _) in &routes.neighbours {
+            want(routes.route(*address), routes.way(*address).mtu);
+        }
+    }
+    let mut limited = Vec::new();
+    for (hop, mtu) in wanted {
+        let known = hops.get(hop.0 as usize).copied();
+        let Some(known) = known.filter(|known| mtu < known.mtu) else {
+            continue;
+        };
+        if let Ok(at) = u32::try_from(hops.len()) {
+            hops.push(Hop { mtu, ..known });
+            limited.push(((hop, mtu), HopIndex(at)));
+        }
+    }
+    limited.into_boxed_slice()
 }

@@ -6,12 +6,15 @@
 //! local table comes first, as rule 0 has it, whatever the length of its prefixes.
 
 mod build;
+mod several;
 mod source;
 
 pub use build::{BuilderFamily, FibBuilder};
+pub use several::{BUCKETS, Leg};
 pub use source::OwnAddress;
 
 use pvs_proto::{Addr4, Addr6, Address, Family, MacAddr, V4, V6, VlanId};
+use several::Group;
 use source::Sources;
 
 /// A port of the director, in the order of configuration.
@@ -63,6 +66,10 @@ pub struct Hop {
     pub mtu: u32,
 }
 
+/// A set of next hops that [`FibBuilder::several`] was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupIndex(u32);
+
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target<A> {
@@ -72,6 +79,8 @@ pub enum Target<A> {
     OnLink(InterfaceIndex),
     /// To a gateway, a neighbour on this interface.
     Via(InterfaceIndex, A),
+    /// By one of several next hops, as the destination has it.
+    Several(GroupIndex),
     /// Out by an interface that is no port of pvs: Linux may have a way, pvs has none.
     Elsewhere,
     /// Nowhere: unreachable, prohibit, blackhole.
@@ -106,10 +115,23 @@ pub enum Neighbour {
 
 /// What a route says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Way<A> {
-    target: Target<A>,
-    /// The address to send from, if it does not depend on the destination.
-    source: Option<A>,
+pub struct Way<A> {
+    /// Where it leads.
+    pub target: Target<A>,
+    /// The address to send from, if the route says.
+    pub source: Option<A>,
+    /// Largest IP packet, if it is to be smaller than the interface's.
+    pub mtu: Option<u32>,
+}
+
+impl<A> From<Target<A>> for Way<A> {
+    fn from(target: Target<A>) -> Self {
+        Self {
+            target,
+            source: None,
+            mtu: None,
+        }
+    }
 }
 
 /// A place in [`Routes::ways`].
@@ -130,8 +152,14 @@ struct Routes<A> {
     ways: Box<[Way<A>]>,
     /// Ascending by interface and address; `None` is a failed neighbour.
     neighbours: Box<[(InterfaceIndex, A, Option<HopIndex>)]>,
+    /// Next hops that a route's own MTU makes others of; ascending.
+    limited: Box<[Limited]>,
+    groups: Box<[Group<A>]>,
     sources: Sources<A>,
 }
+
+/// A next hop on the way of a route with an MTU of its own, and that MTU; what stands for it.
+type Limited = ((HopIndex, u32), HopIndex);
 
 impl<A> Default for Routes<A> {
     fn default() -> Self {
@@ -139,6 +167,8 @@ impl<A> Default for Routes<A> {
             ranges: Box::default(),
             ways: Box::default(),
             neighbours: Box::default(),
+            limited: Box::default(),
+            groups: Box::default(),
             sources: Sources::default(),
         }
     }
@@ -155,11 +185,22 @@ impl<A: Address> Routes<A> {
 
     fn way(&self, dst: A) -> Way<A> {
         let WayIndex(at) = self.way_index(dst);
-        let nowhere = Way {
-            target: Target::Unreachable,
-            source: None,
-        };
-        self.ways.get(at as usize).copied().unwrap_or(nowhere)
+        let way = self.ways.get(at as usize).copied();
+        way.unwrap_or(Target::Unreachable.into())
+    }
+
+    fn group(&self, GroupIndex(at): GroupIndex) -> Option<&Group<A>> {
+        self.groups.get(at as usize)
+    }
+
+    /// The next hop in place of this one on a route of that MTU.
+    fn limited(&self, route: Route<A>, mtu: u32) -> Route<A> {
+        let Route::Hop(hop) = route else { return route };
+        let found = self
+            .limited
+            .binary_search_by_key(&(hop, mtu), |(key, _)| *key);
+        let stand_in = found.ok().and_then(|at| self.limited.get(at));
+        stand_in.map_or(route, |(_, hop)| Route::Hop(*hop))
     }
 }
 
@@ -194,12 +235,21 @@ pub trait Lookup<A> {
 
 impl<A: Address> Lookup<A> for Routes<A> {
     fn route(&self, dst: A) -> Route<A> {
-        match self.way(dst).target {
+        let way = self.way(dst);
+        let route = match way.target {
             Target::Local => Route::Local,
             Target::OnLink(interface) => self.neighbour(interface, dst),
             Target::Via(interface, gateway) => self.neighbour(interface, gateway),
+            Target::Several(group) => match self.group(group).and_then(|group| group.leg(dst)) {
+                Some((leg, _)) => self.neighbour(leg.interface, leg.gateway.unwrap_or(dst)),
+                None => Route::Unreachable,
+            },
             Target::Elsewhere => Route::Elsewhere,
             Target::Unreachable => Route::Unreachable,
+        };
+        match way.mtu {
+            Some(mtu) => self.limited(route, mtu),
+            None => route,
         }
     }
 
@@ -209,13 +259,18 @@ impl<A: Address> Lookup<A> for Routes<A> {
 
     fn source(&self, dst: A) -> Option<A> {
         let way = self.way(dst);
-        match way.target {
-            Target::Local => Some(dst),
-            Target::OnLink(interface) | Target::Via(interface, _) => {
-                way.source.or_else(|| self.sources.towards(interface, dst))
+        let (interface, source) = match way.target {
+            Target::Local => return Some(dst),
+            Target::OnLink(interface) | Target::Via(interface, _) => (interface, None),
+            Target::Several(group) => {
+                let (leg, source) = self.group(group)?.leg(dst)?;
+                (leg.interface, source)
             }
-            Target::Elsewhere | Target::Unreachable => None,
-        }
+            Target::Elsewhere | Target::Unreachable => return None,
+        };
+        way.source
+            .or(source)
+            .or_else(|| self.sources.towards(interface, dst))
     }
 
     fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {

@@ -46,18 +46,20 @@ impl<A: Address> OwnAddress<A> {
     }
 }
 
+type List<A> = Box<[OwnAddress<A>]>;
+
 /// The addresses to send from, by exit.
 #[derive(Debug)]
 pub(super) struct Sources<A> {
-    by_exit: BTreeMap<InterfaceIndex, Box<[OwnAddress<A>]>>,
+    by_exit: Box<[(InterfaceIndex, List<A>)]>,
     /// Of any interface, for exits without an address.
-    all: Box<[OwnAddress<A>]>,
+    all: List<A>,
 }
 
 impl<A> Default for Sources<A> {
     fn default() -> Self {
         Self {
-            by_exit: BTreeMap::new(),
+            by_exit: Box::default(),
             all: Box::default(),
         }
     }
@@ -79,7 +81,9 @@ impl<A: Address> Sources<A> {
     }
 
     fn of(&self, exit: InterfaceIndex) -> &[OwnAddress<A>] {
-        self.by_exit.get(&exit).map_or(&[], |list| list)
+        let found = self.by_exit.binary_search_by_key(&exit, |(exit, _)| *exit);
+        let list = found.ok().and_then(|at| self.by_exit.get(at));
+        list.map_or(&[], |(_, list)| list)
     }
 
     /// The source of an IPv4 route, which does not depend on the destination; `None` for IPv6.

@@ -79,7 +79,14 @@ fn the_source_is_the_one_that_linux_would_take() {
         .route::<V4>(a4("10.3.0.0"), 24, Target::OnLink(eth1))
         .route::<V4>(a4("10.9.0.0"), 16, Target::Elsewhere)
         .route::<V4>(a4("10.1.0.5"), 32, Target::Local)
-        .route_from::<V4>(a4("10.4.0.0"), 16, Target::OnLink(eth0), a4("10.7.7.7"))
+        .way::<V4>(
+            a4("10.4.0.0"),
+            16,
+            Way {
+                source: Some(a4("10.7.7.7")),
+                ..Target::OnLink(eth0).into()
+            },
+        )
         .own_address::<V4>(OwnAddress::plain(eth0, a4("10.1.0.254"), 24))
         .own_address::<V4>(OwnAddress::plain(eth0, a4("10.2.0.254"), 24));
     let fib = b.build(1);
@@ -131,6 +138,73 @@ fn the_source_of_ipv6_follows_rfc_6724() {
     ] {
         assert_eq!(fib.source::<V6>(a6(to)), Some(a6(from)), "{to}");
     }
+}
+
+/// A default route over gateways of these weights; the failed ones do not answer.
+fn several(weights: &[u16], failed: &[usize], linkdown: &[usize]) -> Fib {
+    let mut b = FibBuilder::new();
+    let eth0 = b.interface(interface(0));
+    let gateway = |at: usize| Addr4::from_wire([192, 0, 2, at as u8]);
+    let leg = |(at, weight): (usize, &u16)| Leg {
+        interface: eth0,
+        gateway: Some(gateway(at)),
+        weight: *weight,
+        linkdown: linkdown.contains(&at),
+    };
+    let target = b.several::<V4>(weights.iter().enumerate().map(leg).collect());
+    b.route::<V4>(a4("0.0.0.0"), 0, target);
+    for at in failed {
+        b.neighbour::<V4>(eth0, gateway(*at), Neighbour::Failed);
+    }
+    b.build(1)
+}
+
+/// Which gateway each of many destinations is sent to.
+fn spread(fib: &Fib) -> Vec<usize> {
+    let to = |n: u32| match fib.route::<V4>(Addr4(0x0a00_0000 + n * 7)) {
+        Route::Unresolved(_, gateway) | Route::Failed(_, gateway) => (gateway.0 & 0xff) as usize,
+        other => panic!("{other:?}"),
+    };
+    (0..20_000).map(to).collect()
+}
+
+#[test]
+fn destinations_are_spread_over_several_next_hops_by_weight() {
+    let weights = [1, 2, 5, 0];
+    let found = spread(&several(&weights, &[], &[]));
+    for (at, weight) in weights.iter().enumerate() {
+        let expected = f64::from((*weight).max(1)) / 9.0;
+        let share = found.iter().filter(|to| **to == at).count() as f64 / 20_000.0;
+        assert!(
+            (share - expected).abs() < 0.06,
+            "{at}: {share} for {expected}"
+        );
+    }
+}
+
+#[test]
+fn a_next_hop_that_fails_gives_away_its_own_destinations_only() {
+    let before = spread(&several(&[1; 4], &[], &[]));
+    for now in [several(&[1; 4], &[2], &[]), several(&[1; 4], &[], &[2])] {
+        for (was, is) in before.iter().zip(spread(&now)) {
+            assert!(if *was == 2 { is != 2 } else { is == *was });
+        }
+    }
+    let fewer = spread(&several(&[1; 3], &[], &[]));
+    assert!(
+        before
+            .iter()
+            .zip(fewer)
+            .all(|(was, is)| is == *was || *was == 3)
+    );
+    // With no better one left: carrier without an answer, then anything.
+    assert!(
+        spread(&several(&[1; 3], &[1], &[0, 2]))
+            .iter()
+            .all(|to| *to == 1)
+    );
+    assert!(spread(&several(&[1; 4], &[0, 1, 2, 3], &[])) == before);
+    assert!(spread(&several(&[1; 4], &[1], &[0, 1, 2, 3])) == before);
 }
 
 proptest! {

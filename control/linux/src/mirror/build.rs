@@ -1,10 +1,10 @@
 //! The forwarding information made of a mirror.
 
 use super::link::{Kind, Link};
-use super::route::{Entry, Routes, Table, Way, best, chosen};
+use super::route::{Entry, Exit, Routes, Table, Way, best};
 use super::{InterfaceState, Mirror, Update};
 use crate::local::LocalAddresses;
-use pvs_dataplane::fib::{BuilderFamily, FibBuilder, Interface, InterfaceIndex, Target};
+use pvs_dataplane::fib::{self, BuilderFamily, FibBuilder, Interface, InterfaceIndex, Leg, Target};
 use pvs_proto::{Addr4, Addr6, MacAddr, V4, V6, VlanId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -156,23 +156,41 @@ fn add_routes<F: BuilderFamily>(
                     ));
                     Target::Elsewhere
                 }
-                Way::Out(exits) => {
-                    match chosen(exits).map(|exit| (number(exit.ifindex), exit.gateway)) {
-                        Some((Some(interface), None)) => Target::OnLink(interface),
-                        Some((Some(interface), Some(gateway))) => match F::addr(gateway) {
-                            Some(gateway) => Target::Via(interface, gateway),
-                            None => Target::Elsewhere,
-                        },
-                        _ => Target::Elsewhere,
-                    }
-                }
+                Way::Out(exits) => out::<F>(builder, exits, number),
             };
-            match entry.source.and_then(F::addr) {
-                Some(source) => builder.route_from::<F>(address, prefix.len, target, source),
-                None => builder.route::<F>(address, prefix.len, target),
+            let way = fib::Way {
+                target,
+                source: entry.source.and_then(F::addr),
+                mtu: entry.mtu,
             };
+            builder.way::<F>(address, prefix.len, way);
         }
     }
+}
+
+/// Where the exits lead that are interfaces of pvs: it has no other.
+fn out<F: BuilderFamily>(
+    builder: &mut FibBuilder,
+    exits: &[Exit],
+    number: impl Fn(u32) -> Option<InterfaceIndex>,
+) -> Target<F::Addr> {
+    let leg = |exit: &Exit| {
+        let gateway = match exit.gateway {
+            Some(gateway) => Some(F::addr(gateway)?),
+            None => None,
+        };
+        Some(Leg {
+            interface: number(exit.ifindex)?,
+            gateway,
+            weight: exit.weight,
+            linkdown: exit.linkdown,
+        })
+    };
+    let legs: Vec<_> = exits.iter().filter_map(leg).collect();
+    if legs.is_empty() {
+        return Target::Elsewhere;
+    }
+    builder.several::<F>(legs)
 }
 
 /// What the routes to one prefix come to: the winner of main, then that of local over it.

@@ -17,6 +17,18 @@ pub(crate) struct Known {
     pub(crate) fixed: bool,
 }
 
+impl Known {
+    /// As it follows on what was known: one that failed and is asked again has failed until it answers,
+    /// or each attempt would take packets from next hops that work.
+    pub(crate) fn after(self, before: Option<Self>) -> Self {
+        let failed = before.filter(|known| known.state == Some(Neighbour::Failed));
+        match self.state {
+            None => failed.unwrap_or(self),
+            Some(_) => self,
+        }
+    }
+}
+
 /// The neighbour's interface and address, and what is known of it. `None` for entries that are no
 /// neighbours: proxies, those of bridges, and group addresses.
 pub(crate) fn read(message: &NeighbourMessage) -> Option<((u32, IpAddr), Known)> {

@@ -5,7 +5,7 @@
 //! message leaves any doubt the table says so, and the watcher lists the family anew.
 
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteNextHop,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop,
 };
 use netlink_packet_route::route::{RouteNextHopFlags, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -35,6 +35,8 @@ pub(crate) struct Prefix {
 pub(crate) struct Exit {
     pub(crate) ifindex: u32,
     pub(crate) gateway: Option<IpAddr>,
+    /// Its share beside the others'.
+    pub(crate) weight: u16,
     /// The interface has no carrier; taken only if no other way is left.
     pub(crate) linkdown: bool,
 }
@@ -62,6 +64,8 @@ pub(crate) struct Entry {
     pub(crate) way: Way,
     /// The preferred source.
     pub(crate) source: Option<IpAddr>,
+    /// The MTU on the way, if the route has one.
+    pub(crate) mtu: Option<u32>,
 }
 
 /// A route in the form that the mirror keeps, out of a listing.
@@ -93,13 +97,14 @@ pub(crate) fn read(message: &RouteMessage) -> Option<(Prefix, Entry)> {
         _ => return None,
     };
     let mut table = u32::from(header.table);
-    let (mut address, mut metric, mut source) = (any, 0, None);
+    let (mut address, mut metric, mut source, mut mtu) = (any, 0, None, None);
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(number) => table = *number,
             RouteAttribute::Destination(to) => address = ip(to)?,
             RouteAttribute::Priority(number) => metric = *number,
             RouteAttribute::PrefSource(from) => source = ip(from),
+            RouteAttribute::Metrics(metrics) => mtu = own_mtu(metrics),
             _ => (),
         }
     }
@@ -119,8 +124,16 @@ pub(crate) fn read(message: &RouteMessage) -> Option<(Prefix, Entry)> {
             metric,
             way: way(message),
             source,
+            mtu,
         },
     ))
+}
+
+fn own_mtu(metrics: &[RouteMetric]) -> Option<u32> {
+    metrics.iter().find_map(|metric| match metric {
+        RouteMetric::Mtu(mtu) => Some(*mtu).filter(|mtu| *mtu > 0),
+        _ => None,
+    })
 }
 
 fn way(message: &RouteMessage) -> Way {
@@ -162,7 +175,11 @@ fn exits(message: &RouteMessage) -> Way {
 fn exit_of_hop(hop: &RouteNextHop) -> Result<Option<Exit>, &'static str> {
     let dead = hop.flags.contains(RouteNextHopFlags::Dead);
     let linkdown = hop.flags.contains(RouteNextHopFlags::Linkdown);
-    exit(Some(hop.interface_index), &hop.attributes, dead, linkdown)
+    let exit = exit(Some(hop.interface_index), &hop.attributes, dead, linkdown)?;
+    Ok(exit.map(|exit| Exit {
+        weight: u16::from(hop.hops) + 1,
+        ..exit
+    }))
 }
 
 /// A way out, `None` if it is dead.
@@ -192,6 +209,7 @@ fn exit(
         Some(ifindex) => Ok(Some(Exit {
             ifindex,
             gateway,
+            weight: 1,
             linkdown,
         })),
         None if object => Err("next-hop objects without net.ipv4.nexthop_compat_mode=1"),
@@ -283,19 +301,16 @@ impl Routes {
             .map(|(prefix, entries)| (prefix, entries.as_slice()))
     }
 
-    /// The gateways of all routes, each with its interface; one may come several times.
-    pub(crate) fn gateways(&self) -> impl Iterator<Item = (u32, IpAddr)> {
+    /// The ways out of all routes.
+    pub(crate) fn exits(&self) -> impl Iterator<Item = &[Exit]> {
         let ways = self
             .iter()
             .flat_map(|(_, entries)| entries)
             .map(|entry| &entry.way);
-        let exits = ways.filter_map(|way| match way {
-            Way::Out(exits) => Some(exits),
+        ways.filter_map(|way| match way {
+            Way::Out(exits) => Some(exits.as_slice()),
             _ => None,
-        });
-        exits
-            .flatten()
-            .filter_map(|exit| Some((exit.ifindex, exit.gateway?)))
+        })
     }
 
     /// The way to an address, as the kernel finds it: table local first, then the longest prefix of
@@ -327,14 +342,6 @@ pub(crate) fn best(entries: &[Entry], table: Table) -> Option<&Entry> {
         .iter()
         .filter(alive)
         .min_by_key(|entry| entry.metric)
-}
-
-/// Of several exits the one to take: the first with a carrier, else the first.
-pub(crate) fn chosen(exits: &[Exit]) -> Option<&Exit> {
-    exits
-        .iter()
-        .find(|exit| !exit.linkdown)
-        .or_else(|| exits.first())
 }
 
 fn masked(address: IpAddr, len: u8) -> IpAddr {

@@ -3,7 +3,7 @@
 use super::address::Assigned;
 use super::link::{Kind, Link};
 use super::neighbour::{self, Known};
-use super::route::{self, Effect, ListedRoute, Routes, Way};
+use super::route::{self, Effect, Exit, ListedRoute, Routes, Way};
 use super::{Doubts, NeighbourView, NextHop, TapBinding, Update, build};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::RouteMessage;
@@ -75,7 +75,10 @@ impl Mirror {
             M::DelRoute(m) => self.set_route(m, false, false),
             M::NewNeighbour(m) => {
                 if let Some((key, known)) = neighbour::read(m) {
-                    self.changed |= self.neighbours.insert(key, known) != Some(known);
+                    let before = self.neighbours.get(&key).copied();
+                    let known = known.after(before);
+                    self.neighbours.insert(key, known);
+                    self.changed |= before != Some(known);
                 }
             }
             M::DelNeighbour(m) => {
@@ -191,6 +194,9 @@ impl Mirror {
             .iter()
             .for_each(|message| self.apply(message, false));
         self.listing = false;
+        for (key, known) in &mut self.neighbours {
+            *known = known.after(old.1.get(key).copied());
+        }
         self.changed = changed
             || self.links != old_links
             || (&self.addresses, &self.neighbours, &self.rules) != (&old.0, &old.1, &old.2);
@@ -225,28 +231,32 @@ impl Mirror {
         Some(update)
     }
 
-    /// How Linux would reach an address by an interface of pvs; `None` if it is local, unreachable, or
-    /// reached in another way.
+    /// The next hops by which Linux would reach an address through interfaces of pvs; none if it is
+    /// local, unreachable, or reached in another way.
     #[must_use]
-    pub fn next_hop(&self, to: IpAddr) -> Option<NextHop> {
+    pub fn next_hops(&self, to: IpAddr) -> Vec<NextHop> {
         let routes = if to.is_ipv4() { &self.v4 } else { &self.v6 };
-        let Way::Out(exits) = routes.way(to)? else {
-            return None;
-        };
-        let exit = route::chosen(exits)?;
-        self.is_ours(exit.ifindex).then(|| NextHop {
-            ifindex: exit.ifindex,
-            address: exit.gateway.unwrap_or(to),
-        })
+        match routes.way(to) {
+            Some(Way::Out(exits)) => self.hops(exits, Some(to)).collect(),
+            _ => Vec::new(),
+        }
     }
 
-    /// The gateways of all routes out by an interface of pvs.
+    /// The gateways of all routes out by interfaces of pvs, those of one route together.
     #[must_use]
-    pub fn gateways(&self) -> BTreeSet<NextHop> {
-        let all = self.v4.gateways().chain(self.v6.gateways());
-        let ours = all.filter(|(ifindex, _)| self.is_ours(*ifindex));
-        ours.map(|(ifindex, address)| NextHop { ifindex, address })
-            .collect()
+    pub fn gateways(&self) -> BTreeSet<Vec<NextHop>> {
+        let all = self.v4.exits().chain(self.v6.exits());
+        let gateways = all.map(|exits| self.hops(exits, None).collect::<Vec<_>>());
+        gateways.filter(|hops| !hops.is_empty()).collect()
+    }
+
+    fn hops(&self, exits: &[Exit], on_link: Option<IpAddr>) -> impl Iterator<Item = NextHop> {
+        let ours = exits.iter().filter(|exit| self.is_ours(exit.ifindex));
+        ours.filter_map(move |exit| {
+            let address = exit.gateway.or(on_link)?;
+            let ifindex = exit.ifindex;
+            Some(NextHop { ifindex, address })
+        })
     }
 
     /// What the kernel knows of a neighbour.

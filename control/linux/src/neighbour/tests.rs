@@ -3,6 +3,7 @@
 use super::*;
 use crate::mirror::tests::{TAP0, add, mirror, neighbour, oif, see, unicast, via};
 use netlink_packet_route::neighbour::NeighbourState;
+use netlink_packet_route::route::{RouteAttribute, RouteNextHop};
 
 fn hop(address: &str) -> NextHop {
     NextHop {
@@ -139,4 +140,34 @@ fn a_gateway_that_a_worker_asked_for_is_kept_while_a_route_leads_to_it() {
         plan.tick(&mirror, start + REFRESH * 41),
         [Action::Release(gateway)]
     );
+}
+
+#[test]
+fn with_one_gateway_of_a_route_the_others_are_kept_even_if_they_do_not_answer() {
+    let (mut mirror, mut plan, start) = lab();
+    let legs = ["10.0.0.1", "10.0.0.2"].map(|gateway| {
+        let mut leg = RouteNextHop::default();
+        leg.interface_index = TAP0;
+        leg.attributes = vec![via(gateway)];
+        leg
+    });
+    let several = RouteAttribute::MultiPath(legs.to_vec());
+    add(&mut mirror, unicast("192.0.2.0/24", &[several]));
+    let [one, two] = ["10.0.0.1", "10.0.0.2"].map(|a| Action::Manage(hop(a)));
+    // A server's next hops are both.
+    plan.servers.insert("192.0.2.7".parse().unwrap());
+    assert_eq!(plan.tick(&mirror, start), [one, two]);
+    plan.servers.clear();
+    plan.wanted.clear();
+    // A worker asks for the one that it takes.
+    assert_eq!(plan.request(hop("10.0.0.1"), start), Some(one));
+    assert_eq!(plan.tick(&mirror, start), [two]);
+    know(&mut mirror, "10.0.0.1", NeighbourState::Reachable);
+    know(&mut mirror, "10.0.0.2", NeighbourState::Failed);
+    assert_eq!(plan.tick(&mirror, start + secs(20)), [two], "tried again");
+    // The other way round, long after the request.
+    know(&mut mirror, "10.0.0.1", NeighbourState::Failed);
+    know(&mut mirror, "10.0.0.2", NeighbourState::Reachable);
+    assert_eq!(plan.tick(&mirror, start + secs(400)), [one, two]);
+    assert_eq!(plan.tick(&mirror, start + secs(402)), [one]);
 }

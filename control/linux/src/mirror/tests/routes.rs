@@ -1,7 +1,8 @@
 //! Routes: which one wins, and when a listing is needed.
 
 use super::*;
-use netlink_packet_route::route::{RouteFlags, RouteNextHop, RouteNextHopFlags};
+use netlink_packet_route::route::{RouteFlags, RouteMetric, RouteNextHop, RouteNextHopFlags};
+use std::collections::BTreeMap;
 
 #[test]
 fn routes_of_every_kind() {
@@ -120,41 +121,105 @@ fn a_replacement_is_followed_and_a_doubtful_one_asks_for_a_listing() {
     );
 }
 
+fn leg(index: u32, gateway: &str, flags: RouteNextHopFlags, weight: u8) -> RouteNextHop {
+    let mut leg = RouteNextHop::default();
+    leg.interface_index = index;
+    leg.flags = flags;
+    leg.hops = weight - 1;
+    leg.attributes = vec![via(gateway)];
+    leg
+}
+
+/// The gateways that addresses of 203.0.113.0/24 are sent to, with how many are.
+fn gateways(update: &Update) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for last in 0..=255 {
+        let to = format!("203.0.113.{last}");
+        let gateway = match to4(update, &to) {
+            Route::Unresolved(_, gateway) => gateway.to_string(),
+            other => format!("{other:?}"),
+        };
+        *found.entry(gateway).or_default() += 1;
+    }
+    found
+}
+
 #[test]
-fn of_several_next_hops_a_usable_one_is_taken() {
+fn of_several_next_hops_the_usable_ones_are_taken() {
     let mut m = mirror();
-    let hop = |index, gateway: &str, flags| {
-        let mut hop = RouteNextHop::default();
-        hop.interface_index = index;
-        hop.flags = flags;
-        hop.attributes = vec![via(gateway)];
-        hop
-    };
+    let none = RouteNextHopFlags::empty();
     let (dead, down) = (RouteNextHopFlags::Dead, RouteNextHopFlags::Linkdown);
-    let hops = [
-        (TAP0, "192.0.2.1", dead),
-        (TAP0, "192.0.2.2", down),
-        (TAP1, "192.0.2.3", RouteNextHopFlags::empty()),
+    let legs = [
+        leg(TAP0, "192.0.2.1", dead, 1),
+        leg(TAP0, "192.0.2.2", down, 1),
+        leg(OTHER, "192.0.2.9", none, 1),
+        leg(TAP1, "192.0.2.3", none, 1),
+        leg(TAP1, "192.0.2.4", none, 3),
     ];
     for (kept, expected) in [
-        (3, unresolved4(1, "192.0.2.3")),
-        (2, unresolved4(0, "192.0.2.2")),
-        (1, Route::Unreachable),
+        (5, vec!["192.0.2.3", "192.0.2.4"]),
+        (4, vec!["192.0.2.3"]),
+        (3, vec!["192.0.2.2"]),
+        (1, vec!["Unreachable"]),
     ] {
-        let legs = hops
-            .iter()
-            .take(kept)
-            .map(|(i, g, f)| hop(*i, g, *f))
-            .collect();
+        let legs = legs.iter().take(kept).cloned().collect();
         let message = unicast("0.0.0.0/0", &[RouteAttribute::MultiPath(legs)]);
-        m.list_routes(
-            true,
-            ListedRoute::read(&RouteNetlinkMessage::NewRoute(message))
-                .into_iter()
-                .collect(),
-        );
-        assert_eq!(to4(&m.update().unwrap(), "203.0.113.1"), expected, "{kept}");
+        let listed = ListedRoute::read(&RouteNetlinkMessage::NewRoute(message));
+        m.list_routes(true, listed.into_iter().collect());
+        let found = gateways(&m.update().unwrap());
+        assert_eq!(found.keys().collect::<Vec<_>>(), expected, "{kept}");
+        if let (Some(one), Some(three)) = (found.get("192.0.2.3"), found.get("192.0.2.4")) {
+            assert!(three > one, "weights: {found:?}");
+        }
     }
+}
+
+#[test]
+fn one_of_several_that_does_not_answer_is_left_until_it_does() {
+    use NeighbourState as S;
+    let mut m = mirror();
+    let none = RouteNextHopFlags::empty();
+    let legs = vec![
+        leg(TAP0, "192.0.2.1", none, 1),
+        leg(TAP1, "192.0.2.3", none, 1),
+    ];
+    let message = unicast("0.0.0.0/0", &[RouteAttribute::MultiPath(legs)]);
+    add(&mut m, message);
+    let both = gateways(&m.update().unwrap());
+    assert_eq!(both.len(), 2);
+    let only_other = BTreeMap::from([("192.0.2.3".to_owned(), 256)]);
+    see(&mut m, neighbour(TAP0, "192.0.2.1", S::Failed, None));
+    assert_eq!(gateways(&m.update().unwrap()), only_other);
+    // Asked again, it has not answered yet.
+    see(&mut m, neighbour(TAP0, "192.0.2.1", S::Incomplete, None));
+    assert!(m.update().is_none());
+    let gone = neighbour(TAP0, "192.0.2.1", S::Failed, None);
+    m.apply(&RouteNetlinkMessage::DelNeighbour(gone), false);
+    assert_eq!(gateways(&m.update().unwrap()), both, "the same as before");
+}
+
+#[test]
+fn a_route_has_an_mtu_of_its_own() {
+    use NeighbourState as S;
+    let mut m = mirror();
+    let mtu = |mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]);
+    add(&mut m, unicast("10.0.0.0/24", &[oif(TAP0)]));
+    add(&mut m, unicast("10.0.0.128/25", &[oif(TAP0), mtu(1300)]));
+    let gateway = |more: RouteAttribute| [oif(TAP0), via("10.0.0.1"), more];
+    add(&mut m, unicast("10.1.0.0/16", &gateway(mtu(1280))));
+    add(&mut m, unicast("10.2.0.0/16", &gateway(mtu(9000))));
+    for address in ["10.0.0.1", "10.0.0.200"] {
+        see(&mut m, neighbour(TAP0, address, S::Reachable, Some(1)));
+    }
+    let u = m.update().unwrap();
+    let mtu_to = |to| match to4(&u, to) {
+        Route::Hop(at) => u.fib.hop(at).unwrap().mtu,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(mtu_to("10.0.0.1"), 1500);
+    assert_eq!(mtu_to("10.0.0.200"), 1300);
+    assert_eq!(mtu_to("10.1.1.1"), 1280);
+    assert_eq!(mtu_to("10.2.1.1"), 1500, "never more than the interface's");
 }
 
 #[test]
@@ -188,8 +253,9 @@ fn next_hops_of_servers() {
         route("10.0.0.1/32", 255, RouteType::Local, &[oif(TAP0)]),
     );
     let hop = |to: &str| {
-        m.next_hop(to.parse().unwrap())
-            .map(|h| (h.ifindex, h.address.to_string()))
+        let hops = m.next_hops(to.parse().unwrap());
+        assert!(hops.len() < 2);
+        hops.first().map(|h| (h.ifindex, h.address.to_string()))
     };
     assert_eq!(hop("10.0.0.7"), Some((TAP0, "10.0.0.7".into())));
     assert_eq!(hop("10.0.0.200"), Some((TAP0, "10.0.0.9".into())));
