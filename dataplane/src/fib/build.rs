@@ -6,14 +6,18 @@
 use super::several::{Group, Leg, Lots};
 use super::source::{OwnAddress, Sources};
 use super::{Fib, GroupIndex, Hop, HopIndex, Interface, InterfaceIndex, Limited, Neighbour};
-use super::{Lookup, Route, Routes, Target, Way, WayIndex};
-use pvs_proto::{Addr4, Addr6, Address, Family, V4, V6};
+use super::{Lookup, Receivers, Route, Routes, Target, Way, WayIndex};
+use pvs_proto::{Addr4, Addr6, Address, Family, V4, V6, VlanId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// As many VLANs as a tag can name.
+const VLANS: usize = 4096;
 
 /// Collects what Linux says, and makes a [`Fib`] of it.
 #[derive(Debug, Default)]
 pub struct FibBuilder {
     interfaces: Vec<Interface>,
+    deaf: BTreeSet<InterfaceIndex>,
     v4: Collected<Addr4>,
     v6: Collected<Addr6>,
 }
@@ -89,10 +93,17 @@ impl FibBuilder {
         Self::default()
     }
 
-    /// Another interface; they are numbered in the order of the calls.
+    /// Another interface; they are numbered in the order of the calls. Of several on one port and VLAN the
+    /// first receives; the others, as macvlans are, only send.
     pub fn interface(&mut self, interface: Interface) -> InterfaceIndex {
         self.interfaces.push(interface);
         InterfaceIndex(u16::try_from(self.interfaces.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    /// An interface that receives nothing, since it is down.
+    pub fn deafen(&mut self, interface: InterfaceIndex) -> &mut Self {
+        self.deaf.insert(interface);
+        self
     }
 
     /// A route. Of two with the same prefix the later call wins, so add the preferred one last;
@@ -151,12 +162,14 @@ impl FibBuilder {
     #[must_use]
     pub fn build(self, version: u32) -> Fib {
         let mut hops = Vec::new();
+        let receivers = receivers(&self.interfaces, &self.deaf);
         let interfaces = self.interfaces.into_boxed_slice();
         let v4 = self.v4.finish(&interfaces, &mut hops);
         let v6 = self.v6.finish(&interfaces, &mut hops);
         Fib {
             version,
             interfaces,
+            receivers,
             hops: hops.into_boxed_slice(),
             v4,
             v6,
@@ -272,6 +285,33 @@ impl<A: Address> Ways<A> {
             WayIndex(u32::try_from(list.len() - 1).unwrap_or(WayIndex::UNREACHABLE.0))
         })
     }
+}
+
+/// Who receives on each port, by VLAN.
+fn receivers(interfaces: &[Interface], deaf: &BTreeSet<InterfaceIndex>) -> Box<[Receivers]> {
+    let mut ports = BTreeMap::<_, Receivers>::new();
+    let mut met = BTreeSet::new();
+    for (interface, index) in interfaces.iter().zip((0..).map(InterfaceIndex)) {
+        let first = met.insert((interface.port, interface.vlan));
+        if !first || deaf.contains(&index) {
+            continue;
+        }
+        let port = ports.entry(interface.port.0).or_default();
+        if interface.vlan == VlanId::NONE {
+            port.untagged = Some(index);
+            continue;
+        }
+        if port.vlans.is_empty() {
+            port.vlans = vec![None; VLANS].into_boxed_slice();
+        }
+        if let Some(place) = port.vlans.get_mut(usize::from(interface.vlan.0)) {
+            *place = Some(index);
+        }
+    }
+    let count = ports.keys().next_back().map_or(0, |last| *last + 1);
+    (0..count)
+        .map(|port| ports.remove(&port).unwrap_or_default())
+        .collect()
 }
 
 fn hop_of(

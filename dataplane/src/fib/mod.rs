@@ -210,6 +210,8 @@ pub struct Fib {
     /// Counts up with every published Fib; never 0, which an entry without a next hop holds.
     pub version: u32,
     interfaces: Box<[Interface]>,
+    /// By port.
+    receivers: Box<[Receivers]>,
     hops: Box<[Hop]>,
     v4: Routes<Addr4>,
     v6: Routes<Addr6>,
@@ -340,19 +342,26 @@ impl Fib {
         &self.interfaces
     }
 
-    /// The interface that a frame of this VLAN on this port belongs to.
+    /// The interface that a frame of this VLAN on this port belongs to; none that is down.
     #[must_use]
     #[inline]
     pub fn interface(&self, port: PortIndex, vlan: VlanId) -> Option<(InterfaceIndex, &Interface)> {
-        let at = self
-            .interfaces
-            .iter()
-            .position(|i| i.port == port && i.vlan == vlan)?;
-        Some((
-            InterfaceIndex(u16::try_from(at).ok()?),
-            self.interfaces.get(at)?,
-        ))
+        let tags = self.receivers.get(usize::from(port.0))?;
+        let index = if vlan == VlanId::NONE {
+            tags.untagged?
+        } else {
+            tags.vlans.get(usize::from(vlan.0)).copied()??
+        };
+        Some((index, self.interfaces.get(usize::from(index.0))?))
     }
+}
+
+/// Who receives on a port: a look-up is bounded whatever the number of VLANs.
+#[derive(Clone, Debug, Default)]
+struct Receivers {
+    untagged: Option<InterfaceIndex>,
+    /// By VLAN; empty if there is none.
+    vlans: Box<[Option<InterfaceIndex>]>,
 }
 
 #[cfg(test)]

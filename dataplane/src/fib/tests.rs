@@ -65,6 +65,41 @@ fn the_local_table_is_asked_first() {
     assert!(!fib.is_local::<V4>(a4("10.51.0.0")));
 }
 
+#[test]
+fn a_frame_s_interface_is_found_by_port_and_vlan() {
+    let mut b = FibBuilder::new();
+    let on = |port, vlan, mac| Interface {
+        vlan: VlanId(vlan),
+        port: PortIndex(port),
+        ..interface(mac)
+    };
+    let eth0 = b.interface(on(0, 0, 1));
+    let macvlan = b.interface(on(0, 0, 2));
+    let eth2 = b.interface(on(2, 0, 3));
+    let vlans: Vec<_> = (1..4095).map(|vlan| b.interface(on(2, vlan, 4))).collect();
+    b.deafen(vlans[6]).deafen(eth2);
+    b.route::<V4>(a4("10.0.0.0"), 8, Target::OnLink(macvlan));
+    let resolved = Neighbour::Resolved(MacAddr::BROADCAST);
+    b.neighbour::<V4>(macvlan, a4("10.0.0.1"), resolved);
+    let fib = b.build(1);
+    let found = |port, vlan| fib.interface(PortIndex(port), VlanId(vlan)).map(|i| i.0);
+    assert_eq!(found(0, 0), Some(eth0));
+    assert_eq!(found(0, 1), None);
+    assert_eq!(found(1, 0), None, "no such port");
+    assert_eq!(found(2, 0), None, "down");
+    assert_eq!(found(2, 7), None, "down");
+    for vlan in (1..4095).filter(|vlan| *vlan != 7) {
+        assert_eq!(found(2, vlan), Some(vlans[usize::from(vlan) - 1]));
+    }
+    assert_eq!(found(2, 4095), None);
+    assert_eq!(found(3, 0), None);
+    let Route::Hop(hop) = fib.route::<V4>(a4("10.0.0.1")) else {
+        panic!("the neighbour is resolved")
+    };
+    let source = fib.hop(hop).map(|hop| hop.source);
+    assert_eq!(source, Some(interface(2).mac), "a macvlan sends as itself");
+}
+
 fn a6(text: &str) -> Addr6 {
     text.parse::<std::net::Ipv6Addr>().unwrap().into()
 }

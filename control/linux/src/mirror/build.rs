@@ -1,6 +1,6 @@
 //! The forwarding information made of a mirror.
 
-use super::link::{Kind, Link};
+use super::link::Kind;
 use super::route::{Entry, Exit, Routes, Table, Way, best};
 use super::{InterfaceState, Mirror, Update};
 use crate::local::LocalAddresses;
@@ -21,9 +21,11 @@ pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
             other_macs: found.other_macs.clone(),
             mtu: found.mtu,
         });
+        if !found.up {
+            builder.deafen(number);
+        }
         numbers.insert(found.ifindex, number);
     }
-    let aliases = aliases(mirror, &numbers);
     let mut unsupported = unsupported_rules(mirror);
     // Group and broadcast addresses are Linux's business, whatever the default route says.
     let groups = [(Ipv4Addr::new(224, 0, 0, 0), 4), (Ipv4Addr::BROADCAST, 32)];
@@ -35,31 +37,17 @@ pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
         8,
         Target::Local,
     );
-    add_routes::<V4>(
-        &mut builder,
-        &mirror.v4,
-        &numbers,
-        &aliases,
-        &mut unsupported,
-    );
-    add_routes::<V6>(
-        &mut builder,
-        &mirror.v6,
-        &numbers,
-        &aliases,
-        &mut unsupported,
-    );
+    add_routes::<V4>(&mut builder, &mirror.v4, &numbers, &mut unsupported);
+    add_routes::<V6>(&mut builder, &mirror.v6, &numbers, &mut unsupported);
     for (ifindex, assigned) in &mirror.addresses {
-        let exit = numbers.get(ifindex).or_else(|| aliases.get(ifindex));
+        let exit = numbers.get(ifindex).copied();
         for one in assigned {
-            let exit = exit.copied();
             one.own::<V4>(exit)
                 .map(|own| builder.own_address::<V4>(own));
             one.own::<V6>(exit)
                 .map(|own| builder.own_address::<V6>(own));
         }
     }
-    add_neighbours(&mut builder, mirror, &aliases);
     add_neighbours(&mut builder, mirror, &numbers);
     let local = local_prefixes(&mirror.v4).chain(local_prefixes(&mirror.v6));
     Update {
@@ -70,7 +58,7 @@ pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
     }
 }
 
-/// The interfaces of pvs: the taps in the order of the ports, then the VLANs on them.
+/// The interfaces of pvs: the taps in the order of the ports, the VLANs on them, the macvlans on these.
 fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
     let taps = mirror
         .taps
@@ -83,6 +71,15 @@ fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
         let tap = mirror.taps.iter().find(|tap| tap.ifindex == on)?;
         Some((*index, tap.port, vlan))
     });
+    let real: Vec<_> = taps.chain(vlans).collect();
+    let macvlans = mirror.links.iter().filter_map(|(index, link)| {
+        let Kind::Macvlan(on) = link.kind else {
+            return None;
+        };
+        let (_, port, vlan) = real.iter().find(|(index, ..)| *index == on)?;
+        Some((*index, *port, *vlan))
+    });
+    let macvlans: Vec<_> = macvlans.collect();
     let state = |(ifindex, port, vlan): (u32, _, VlanId)| {
         let link = mirror.links.get(&ifindex)?;
         Some(InterfaceState {
@@ -94,12 +91,13 @@ fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
             other_macs: macvlan_macs(mirror, ifindex),
             mtu: link.mtu,
             up: link.up,
+            macvlan: matches!(link.kind, Kind::Macvlan(_)),
             promiscuous: link.promiscuous,
             all_multicast: link.all_multicast,
             addresses: addresses(mirror, ifindex),
         })
     };
-    taps.chain(vlans).filter_map(state).collect()
+    real.into_iter().chain(macvlans).filter_map(state).collect()
 }
 
 fn addresses(mirror: &Mirror, ifindex: u32) -> Vec<(IpAddr, u8)> {
@@ -115,33 +113,13 @@ fn macvlan_macs(mirror: &Mirror, ifindex: u32) -> Vec<MacAddr> {
     on_it.map(|link| link.mac).collect()
 }
 
-/// Macvlans stand for the interface that they are on: frames of theirs leave by it.
-fn aliases(
-    mirror: &Mirror,
-    numbers: &BTreeMap<u32, InterfaceIndex>,
-) -> BTreeMap<u32, InterfaceIndex> {
-    let alias = |(index, link): (&u32, &Link)| {
-        let Kind::Macvlan(on) = link.kind else {
-            return None;
-        };
-        Some((*index, *numbers.get(&on)?))
-    };
-    mirror.links.iter().filter_map(alias).collect()
-}
-
 fn add_routes<F: BuilderFamily>(
     builder: &mut FibBuilder,
     routes: &Routes,
     numbers: &BTreeMap<u32, InterfaceIndex>,
-    aliases: &BTreeMap<u32, InterfaceIndex>,
     unsupported: &mut BTreeSet<String>,
 ) {
-    let number = |ifindex| {
-        numbers
-            .get(&ifindex)
-            .or_else(|| aliases.get(&ifindex))
-            .copied()
-    };
+    let number = |ifindex| numbers.get(&ifindex).copied();
     for (prefix, entries) in routes.iter() {
         let Some(address) = F::addr(prefix.address) else {
             continue;

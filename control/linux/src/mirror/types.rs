@@ -33,6 +33,8 @@ pub struct InterfaceState {
     pub other_macs: Vec<MacAddr>,
     /// Largest IP packet, in bytes.
     pub mtu: u32,
+    /// A macvlan on the interface of the same port and VLAN, as VRRP with use_vmac makes it.
+    pub macvlan: bool,
     /// Administratively up.
     pub up: bool,
     /// It wants every frame.

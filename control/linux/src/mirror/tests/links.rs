@@ -3,6 +3,7 @@
 use super::*;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVlan, LinkInfo};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
+use pvs_proto::VlanId;
 
 #[test]
 fn versions_count_up_and_only_for_changes() {
@@ -136,13 +137,49 @@ fn vlans_are_interfaces_and_macvlans_are_further_addresses() {
         .collect();
     assert_eq!(
         shape,
-        [("tap0", 0, 0), ("tap1", 1, 0), ("tap1.100", 1, 100)]
+        [
+            ("tap0", 0, 0),
+            ("tap1", 1, 0),
+            ("tap1.100", 1, 100),
+            ("vrrp.51", 0, 0)
+        ]
     );
     assert_eq!(u.interfaces[0].other_macs, [mac(31)]);
     assert_eq!(to4(&u, "10.0.0.7"), unresolved4(2, "10.0.0.7"));
-    assert_eq!(to4(&u, "10.0.1.7"), unresolved4(0, "10.0.1.7"));
+    assert_eq!(to4(&u, "10.0.1.7"), unresolved4(3, "10.0.1.7"));
     assert_eq!(m.ifindex(InterfaceIndex(2)), Some(30));
-    assert_eq!(u.fib.interfaces().len(), 3);
+    assert_eq!(m.ifindex(InterfaceIndex(3)), Some(31));
+    see(
+        &mut m,
+        neighbour(31, "10.0.1.7", NeighbourState::Reachable, Some(7)),
+    );
+    let u = m.update().unwrap();
+    let Route::Hop(at) = to4(&u, "10.0.1.7") else {
+        panic!()
+    };
+    let hop = u.fib.hop(at).unwrap();
+    assert_eq!((hop.source, hop.port), (mac(31), PortIndex(0)));
+}
+
+#[test]
+fn an_interface_that_is_down_receives_nothing() {
+    let mut m = mirror();
+    let receives = |u: &Update| u.fib.interface(PortIndex(0), VlanId::NONE).is_some();
+    assert!(receives(&m.update().unwrap()));
+    let RouteNetlinkMessage::NewLink(mut down) = link(TAP0, "tap0", &[]) else {
+        panic!()
+    };
+    down.header.flags = LinkFlags::empty();
+    m.apply(&RouteNetlinkMessage::NewLink(down), false);
+    let u = m.update().unwrap();
+    assert!(!receives(&u));
+    assert_eq!(
+        m.ifindex(InterfaceIndex(1)),
+        Some(TAP1),
+        "numbered as before"
+    );
+    m.apply(&link(TAP0, "tap0", &[]), false);
+    assert!(receives(&m.update().unwrap()));
 }
 
 #[test]
