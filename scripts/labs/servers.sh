@@ -93,3 +93,18 @@ serves_directly() {
         on "$host" ip address add "${vip%:*}/32" dev lo
     done
 }
+
+has_device() { on "$1" ip link show "$2" >/dev/null 2>&1; }
+
+# tunnel_end HOST DEVICE 4|6: a device that receives what comes through tunnels over IPv4 or IPv6.
+# A kernel that has tunnels has tunl0 and ip6tnl0 in each namespace.
+tunnel_end() {
+    local host=$1 device=$2 outer=$3
+    has_device "$host" "$device" && return 0
+    spawn "$device-$host" "$host" "$run/$device-$host.log" \
+        "$labs_dir/decapsulate.py" "$device" "$outer"
+    if ! eventually 10 has_device "$host" "$device"; then
+        cat "$run/$device-$host.log" >&2
+        die "no $device on $host"
+    fi
+}
