@@ -1,13 +1,15 @@
 //! The traffic of a benchmark: frames of 64 bytes (60 without the FCS) from many clients to one service.
 
 use super::Mode;
-use pvs_proto::checksum::{self, Delta, Offload};
+use pvs_proto::checksum::{self, Delta, Offload, Sum};
 use pvs_proto::wire::{IpHeader, Network, Ports, ethernet, ipv4};
 use pvs_proto::{Addr4, Endpoint, MacAddr, Protocol, V4};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The director's hardware address.
 pub const DIRECTOR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+/// The director's own address, where tunnels begin.
+pub const DIRECTOR: Addr4 = Addr4(0xc0a8_01fe);
 /// The clients' router.
 pub const ROUTER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xc1]);
 /// The service.
@@ -17,7 +19,7 @@ pub const VIP: Endpoint<Addr4> = Endpoint {
 };
 /// Servers behind it.
 pub const SERVERS: u8 = 4;
-/// The servers' port under NAT; DR keeps the service's.
+/// The servers' port under NAT; DR and tunnels keep the service's.
 pub const SERVER_PORT: u16 = 8080;
 
 const FRAME_LEN: usize = 60;
@@ -130,30 +132,50 @@ impl Flows {
     }
 
     fn right(&self, flow: u32, frame: &[u8]) -> Option<bool> {
-        let (link, _) = ethernet::Header::ref_from_prefix(frame).ok()?;
-        let ip = V4::header(frame, L3 as u16)?;
-        let segment = frame.get(L4..L3 + usize::from(ip.total_len.get()))?;
+        let (link, packet) = ethernet::Header::ref_from_prefix(frame).ok()?;
+        let [.., n] = link.dst.0;
+        let linked = link.dst == server_mac(n)
+            && (1..=SERVERS).contains(&n)
+            && link.src == DIRECTOR_MAC
+            && link.ethertype.get() == ethernet::IPV4;
+        let inner = match self.mode {
+            Mode::TunUdp => unwrapped(packet, server(n))?,
+            _ => packet,
+        };
+        Some(linked && self.is_right(flow, inner, n)?)
+    }
+
+    /// Was this flow's packet forwarded to server `n` as it should be?
+    fn is_right(&self, flow: u32, packet: &[u8], n: u8) -> Option<bool> {
+        let (ip, _) = ipv4::Header::ref_from_prefix(packet).ok()?;
+        let segment = packet.get(ipv4::Header::LEN..usize::from(ip.total_len.get()))?;
         let (ports, _) = Ports::ref_from_prefix(segment).ok()?;
         let source = client(flow);
-        let [.., n] = link.dst.0;
-        let sums = pvs_proto::checksum::Sum::of(frame.get(L3..L4)?).finish() == 0
+        let sums = Sum::of(ip.as_bytes()).finish() == 0
             && checksum::is_right(ip.src(), ip.dst(), self.mode.protocol(), segment) == Ok(true);
         let to = match self.mode {
-            Mode::DrUdp | Mode::DrTcp => VIP,
+            Mode::DrUdp | Mode::DrTcp | Mode::TunUdp => VIP,
             Mode::NatUdp | Mode::NatTcp => Endpoint {
                 addr: server(n),
                 port: SERVER_PORT,
             },
         };
         Some(
-            sums && link.dst == server_mac(n)
-                && (1..=SERVERS).contains(&n)
-                && link.src == DIRECTOR_MAC
-                && ip.ttl() == 63
+            sums && ip.ttl() == 63
                 && (ip.src(), ports.src.get()) == (source.addr, source.port)
                 && (ip.dst(), ports.dst.get()) == (to.addr, to.port),
         )
     }
+}
+
+/// What is in the tunnel to a server.
+fn unwrapped(packet: &[u8], server: Addr4) -> Option<&[u8]> {
+    let (outer, inner) = ipv4::Header::ref_from_prefix(packet).ok()?;
+    let right = Sum::of(outer.as_bytes()).finish() == 0
+        && (outer.src(), outer.dst()) == (DIRECTOR, server)
+        && (outer.next(), outer.ttl()) == (Protocol::IPIP, 63)
+        && usize::from(outer.total_len.get()) == packet.len();
+    right.then_some(inner)
 }
 
 fn template(protocol: Protocol, source: Endpoint<Addr4>) -> [u8; FRAME_LEN] {

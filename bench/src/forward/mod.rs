@@ -16,7 +16,7 @@ use flows::Flows;
 use loops::Floor;
 use port::BenchPort;
 use pvs_dataplane::engine::{Engine, EngineConfig};
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, PortIndex, Target};
+use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, OwnAddress, PortIndex, Target};
 use pvs_dataplane::port::BURST;
 use pvs_dataplane::slab::Backing;
 use pvs_dataplane::table::{Entry, HashKeys, Table, Tuple};
@@ -39,6 +39,8 @@ pub enum Mode {
     NatUdp,
     /// Address translation, TCP.
     NatTcp,
+    /// IP-in-IP tunnel, UDP.
+    TunUdp,
 }
 
 impl Mode {
@@ -48,7 +50,7 @@ impl Mode {
 
     fn transport(self) -> Transport {
         match self {
-            Self::DrUdp | Self::NatUdp => Transport::Udp,
+            Self::DrUdp | Self::NatUdp | Self::TunUdp => Transport::Udp,
             Self::DrTcp | Self::NatTcp => Transport::Tcp,
         }
     }
@@ -57,6 +59,7 @@ impl Mode {
         match self {
             Self::DrUdp | Self::DrTcp => Method::Route,
             Self::NatUdp | Self::NatTcp => Method::Masquerade,
+            Self::TunUdp => Method::Tunnel,
         }
     }
 }
@@ -332,6 +335,7 @@ fn fib() -> Fib {
     });
     b.route::<V4>(Addr4(0), 0, Target::OnLink(wire));
     b.route::<V4>(flows::VIP.addr, 32, Target::Local);
+    b.own_address::<V4>(OwnAddress::plain(wire, flows::DIRECTOR, 24));
     for n in 1..=flows::SERVERS {
         b.neighbour::<V4>(
             wire,
