@@ -110,7 +110,9 @@ fn is_still_local<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) -> bool {
 }
 
 /// Advances state, timer and counters; the packet counts even if it can't be forwarded then.
-#[inline]
+///
+/// A call of it is seen in the benchmark, so each of its few callers has its own copy.
+#[inline(always)]
 pub(super) fn advance<F: Family>(
     view: &View<'_>,
     entry: &mut Entry<F>,

@@ -53,6 +53,7 @@ pub(super) fn translate<B: Buf>(view: &View<'_>, state: &mut State<B>, buf: &mut
     }
 }
 
+#[inline(never)]
 fn translate_family<F: HopFamily + Parse, B: Buf>(
     view: &View<'_>,
     table: &mut Table<F>,

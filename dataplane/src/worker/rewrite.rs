@@ -12,7 +12,7 @@ use zerocopy::network_endian::U16;
 const CUT: Verdict = Verdict::malformed(Malformed::TransportTruncated);
 
 /// Translates the destination: a request on its way to its server.
-#[inline]
+#[inline(always)]
 pub(super) fn destination<F: Network, B: Buf>(
     buf: &mut B,
     meta: &Meta<F>,
@@ -33,7 +33,7 @@ pub(super) fn destination<F: Network, B: Buf>(
 }
 
 /// Translates the source: a reply on its way to its client.
-#[inline]
+#[inline(always)]
 pub(super) fn source<F: Network, B: Buf>(
     buf: &mut B,
     meta: &Meta<F>,
@@ -60,7 +60,7 @@ fn replace(port: &mut U16, new: u16) -> Delta {
 }
 
 /// Sets a port and lets the checksum follow; an absent UDP checksum is filled in, as the kernel does.
-#[inline]
+#[inline(always)]
 fn transport<F: Network>(
     frame: &mut [u8],
     meta: &Meta<F>,
