@@ -66,6 +66,8 @@ pub enum Command {
     ListTimeouts,
     /// `-L --daemon`.
     ListDaemons,
+    /// `status`.
+    Status,
     /// `drops`.
     Drops,
 }
@@ -81,6 +83,7 @@ impl Command {
                 | Self::ListConnections
                 | Self::ListTimeouts
                 | Self::ListDaemons
+                | Self::Status
                 | Self::Drops
         )
     }

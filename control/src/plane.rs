@@ -3,7 +3,7 @@
 //! pvsd implements it over the dataplane, tests over a fake. Nothing here but a listing of
 //! connections touches a worker: counters are read from the workers' blocks.
 
-use crate::status::LossView;
+use crate::status::{LossView, StatusView};
 use pvs_sched::{Counters, Load, Method, ServerIndex, Snapshot};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -45,6 +45,11 @@ pub trait Plane: Send {
     /// plane without packets has none.
     fn losses(&self) -> Vec<LossView> {
         Vec::new()
+    }
+
+    /// The state of everything but the services, which are the store's.
+    fn status(&self) -> StatusView {
+        StatusView::default()
     }
 }
 

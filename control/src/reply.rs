@@ -1,7 +1,7 @@
 //! What pvsd answers: outcomes of commands, and refusals in the kernel's and ipvsadm's words.
 
 use crate::command::DaemonRole;
-use crate::status::LossView;
+use crate::status::{LossView, StatusView};
 use pvs_sched::Counters;
 use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,13 @@ pub enum Outcome {
     },
     /// The running synchronisation daemons, the master first.
     Daemons(Vec<DaemonView>),
+    /// The state of the director.
+    Status {
+        /// The state, or a part of it.
+        status: Box<StatusView>,
+        /// Another part follows.
+        more: bool,
+    },
     /// Every reason for which a packet can be lost.
     Drops(Vec<LossView>),
 }

@@ -6,6 +6,7 @@ use crate::limits::{PAGE_ENTRIES, WRITE_TIME_MAX};
 use crate::plane::{Cursor, Lag};
 use crate::reply::{Outcome, Refusal, ServiceView};
 use crate::server::{Answer, Job, Page};
+use crate::status::StatusView;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -82,6 +83,10 @@ fn answer(stream: &UnixStream, commands: Vec<Command>, jobs: &Sender<Job>) -> Op
                 send_batch(stream, &mut batch)?;
                 send_connections(stream, jobs)?;
             }
+            Outcome::Status { status, .. } => {
+                send_batch(stream, &mut batch)?;
+                send_status(stream, *status)?;
+            }
             other => batch.push(other),
         }
         if batch.len() >= PAGE_ENTRIES {
@@ -112,6 +117,17 @@ fn send_batch(stream: &UnixStream, batch: &mut Vec<Outcome>) -> Option<()> {
             ..Response::default()
         },
     )
+}
+
+/// Sends a status in parts of a bounded number of entries.
+fn send_status(stream: &UnixStream, status: StatusView) -> Option<()> {
+    let mut parts = status.into_parts(PAGE_ENTRIES).into_iter().peekable();
+    while let Some(part) = parts.next() {
+        let status = Box::new(part);
+        let more = parts.peek().is_some();
+        send_batch(stream, &mut vec![Outcome::Status { status, more }])?;
+    }
+    Some(())
 }
 
 /// Sends a listing of services in parts of a bounded number of servers. A service with more of them

@@ -124,6 +124,11 @@ impl<B> PuntRings<B> {
         let lane = self.lane(class);
         (lane.passed.load(Relaxed), lane.dropped.load(Relaxed))
     }
+
+    /// Frames of a class that wait at this moment.
+    pub fn waiting(&self, class: PuntClass) -> usize {
+        self.lane(class).ring.len()
+    }
 }
 
 /// A worker's injection ring.

@@ -19,6 +19,7 @@ pub struct WorkerStats {
     icmp_limited: AtomicU64,
     polls: AtomicU64,
     busy_polls: AtomicU64,
+    /// Those of IPv4 in the lower half, those of IPv6 in the upper one: one store a turn.
     connections: AtomicU64,
 }
 
@@ -50,8 +51,10 @@ pub struct Totals {
     pub polls: u64,
     /// Turns in which a frame came.
     pub busy_polls: u64,
-    /// Connections in the table.
+    /// Connections in the tables.
     pub connections: u64,
+    /// Those of them that are of IPv6.
+    pub connections_v6: u64,
 }
 
 impl WorkerStats {
@@ -94,13 +97,14 @@ impl WorkerStats {
     }
 
     #[inline]
-    pub(crate) fn count_poll(&self, received: u64, connections: u32) {
+    pub(crate) fn count_poll(&self, received: u64, connections_v4: u32, connections_v6: u32) {
         add(Some(&self.polls), 1);
         if received > 0 {
             add(Some(&self.busy_polls), 1);
             add(Some(&self.received), received);
         }
-        self.connections.store(connections.into(), Relaxed);
+        let connections = u64::from(connections_v6) << 32 | u64::from(connections_v4);
+        self.connections.store(connections, Relaxed);
     }
 
     /// How often a packet was lost for this reason.
@@ -124,6 +128,8 @@ impl WorkerStats {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let read = |c: &AtomicU64| c.load(Relaxed);
+        let connections = read(&self.connections);
+        let connections_v6 = connections >> 32;
         Totals {
             received: read(&self.received),
             sent: read(&self.sent),
@@ -134,7 +140,23 @@ impl WorkerStats {
             evicted: self.evicted.iter().map(read).sum(),
             polls: read(&self.polls),
             busy_polls: read(&self.busy_polls),
-            connections: read(&self.connections),
+            connections: connections_v6 + (connections & u64::from(u32::MAX)),
+            connections_v6,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_both_families_are_told_apart() {
+        let stats = WorkerStats::default();
+        stats.count_poll(0, u32::MAX, 7);
+        let totals = stats.totals();
+        assert_eq!(totals.connections, u64::from(u32::MAX) + 7);
+        assert_eq!(totals.connections_v6, 7);
+        assert_eq!((totals.polls, totals.busy_polls), (1, 0));
     }
 }

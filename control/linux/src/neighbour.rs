@@ -232,6 +232,17 @@ impl NeighbourKeeper {
         (serving, on_demand, self.plan.refused)
     }
 
+    /// Every next hop that is kept, and whether a server is reached by it.
+    pub fn kept(&self) -> impl Iterator<Item = (NextHop, bool)> {
+        let wanted = self.plan.wanted.iter();
+        wanted.map(|(hop, wanted)| (*hop, wanted.serves))
+    }
+
+    /// The real servers' addresses that it was told last.
+    pub fn servers(&self) -> impl Iterator<Item = IpAddr> {
+        self.plan.servers.iter().copied()
+    }
+
     /// Lets go of all: they are ordinary neighbours again.
     pub fn release_all(&mut self) {
         let plan = std::mem::take(&mut self.plan);

@@ -1,5 +1,6 @@
 //! The threads that talk to Linux: one mirrors what it knows, one carries frames to and from its taps.
 
+use crate::report::Reporter;
 use anyhow::Result;
 use crossbeam::channel::Receiver;
 use crossbeam::queue::ArrayQueue;
@@ -47,6 +48,8 @@ pub struct MirrorThread {
     pub servers: Receiver<Vec<IpAddr>>,
     /// What workers want resolved.
     pub resolve: Arc<ArrayQueue<ResolveRequest>>,
+    /// Tells what is known.
+    pub reporter: Reporter,
 }
 
 impl MirrorThread {
@@ -61,6 +64,7 @@ impl MirrorThread {
         store: Handle,
         servers: Receiver<Vec<IpAddr>>,
         resolve: Arc<ArrayQueue<ResolveRequest>>,
+        reporter: Reporter,
     ) -> Result<Self> {
         Ok(Self {
             watcher: Watcher::new(namespace, taps)?,
@@ -69,6 +73,7 @@ impl MirrorThread {
             store,
             servers,
             resolve,
+            reporter,
         })
     }
 
@@ -80,6 +85,7 @@ impl MirrorThread {
         while !stop.load(Relaxed) {
             match self.watcher.poll(TURN) {
                 Ok(Some(update)) => {
+                    self.reporter.note(&update.unsupported);
                     for sentence in update.unsupported {
                         if told.insert(sentence.clone()) {
                             tracing::warn!("{sentence}");
@@ -102,6 +108,8 @@ impl MirrorThread {
             }
             self.fibs.reclaim();
             self.serve_wishes();
+            self.reporter
+                .look(self.watcher.mirror(), &self.keeper, &self.fibs);
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.keeper.tick(self.watcher.mirror(), ticked);

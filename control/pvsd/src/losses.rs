@@ -1,6 +1,6 @@
-//! Why packets were lost, over all workers and on the way to Linux and from it.
+//! Why packets were lost: by the workers, on the way to Linux and from it, in the devices.
 
-use pvs_control::status::{LossPlace, LossView};
+use pvs_control::status::{LossPlace, LossView, PortView};
 use pvs_dataplane::punt::{INJECT_RING_MAX, PUNT_RING_MAX, PuntClass, PuntRings};
 use pvs_dataplane::reason::Loss;
 use pvs_dataplane::stats::WorkerStats;
@@ -63,10 +63,47 @@ pub fn of_exchange(counters: &ExchangeCounters) -> [LossView; 5] {
     ]
 }
 
+/// What the devices lost, over all ports.
+pub fn of_devices(ports: &[PortView]) -> [LossView; 5] {
+    let sum = |figure: fn(&PortView) -> u64| ports.iter().map(figure).sum();
+    let lost = |reason, packets, sentence| at(LossPlace::Device, reason, packets, sentence);
+    [
+        lost(
+            "rx_missed",
+            sum(|port| port.rx_missed),
+            "A device dropped what it received, since no worker took it in time.",
+        ),
+        lost(
+            "rx_errors",
+            sum(|port| port.rx_errors),
+            "A device received an erroneous frame.",
+        ),
+        lost(
+            "rx_no_buffer",
+            sum(|port| port.rx_no_buffer),
+            "A device found no free packet buffer: memory.buffers says how many there are.",
+        ),
+        lost(
+            "rx_chained",
+            sum(|port| port.rx_chained),
+            "A frame came in several buffers: it is longer than the port's MTU.",
+        ),
+        lost(
+            "tx_errors",
+            sum(|port| port.tx_errors),
+            "A device failed to send a frame.",
+        ),
+    ]
+}
+
 fn lost(reason: &str, packets: u64, sentence: &str) -> LossView {
+    at(LossPlace::Linux, reason, packets, sentence)
+}
+
+fn at(place: LossPlace, reason: &str, packets: u64, sentence: &str) -> LossView {
     LossView {
         reason: reason.to_owned(),
-        place: LossPlace::Linux,
+        place,
         packets,
         sentence: sentence.to_owned(),
     }
@@ -91,6 +128,7 @@ mod tests {
         let mut all = of_workers(workers.iter());
         all.extend(of_punts(&rings));
         all.extend(of_exchange(&counters));
+        all.extend(of_devices(&[]));
         let packets = |reason| all.iter().find(|l| l.reason == reason).unwrap().packets;
         assert_eq!((packets("punt_local_full"), packets("tap_gone")), (2, 7));
         for loss in &all {

@@ -4,6 +4,7 @@
 //! what it is told, in [`config`] and [`args`].
 
 mod args;
+mod board;
 mod config;
 mod director;
 mod linux;
@@ -11,7 +12,9 @@ mod logging;
 mod losses;
 mod plane;
 mod ports;
+mod report;
 mod rules;
+mod sampler;
 mod signals;
 mod status;
 mod threads;

@@ -2,7 +2,7 @@
 
 use crate::status::Inspector;
 use crossbeam::channel::Sender;
-use pvs_control::status::LossView;
+use pvs_control::status::{LossView, StatusView};
 use pvs_control::{Connection, Cursor, Lag, Plane};
 use pvs_dataplane::engine::{self, Handle};
 use pvs_dataplane::worker::{PlaceInTable, Record};
@@ -140,6 +140,10 @@ impl Plane for Dataplane {
 
     fn losses(&self) -> Vec<LossView> {
         self.inspector.losses()
+    }
+
+    fn status(&self) -> StatusView {
+        self.inspector.status(&self.snapshots)
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Ports {
     /// Where buffers come from.
     pub pool: Mempool,
     /// DPDK: the last to go.
-    _eal: Eal,
+    pub eal: Eal,
 }
 
 /// Starts DPDK and opens every port.
@@ -99,7 +99,7 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
         namespace,
         queues,
         pool,
-        _eal: eal,
+        eal,
     })
 }
 

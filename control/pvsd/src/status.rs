@@ -1,21 +1,54 @@
 //! What pvsd tells of itself, gathered when it is asked for: no worker is asked, and none notices.
 
+use crate::board::{Board, MirrorReport, Sample};
+use crate::config::IdleConfig;
 use crate::losses;
-use pvs_control::status::LossView;
+use pvs_control::status::{
+    EndsView, ExchangeView, IcmpErrorsView, LossView, PuntView, ServicesView, StatusView,
+    TableView, VersionView, WorkerState, WorkerView,
+};
 use pvs_dataplane::engine::Handle;
-use pvs_dataplane::punt::PuntRings;
+use pvs_dataplane::punt::{PUNT_RING_MAX, PuntClass, PuntRings};
+use pvs_dataplane::stats::Totals;
 use pvs_dpdk::Mbuf;
+use pvs_epoch::Publisher;
 use pvs_linux::ExchangeCounters;
+use pvs_sched::Snapshot;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+/// What stays as it is while pvsd runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// When it started.
+    pub started: Instant,
+    /// DPDK's version.
+    pub dpdk: String,
+    /// The workers' cores.
+    pub cores: Vec<usize>,
+    /// What workers do when nothing comes.
+    pub idle: IdleConfig,
+    /// Connections that fit, of IPv4 and of IPv6.
+    pub capacity: [u64; 2],
+    /// The tables are on huge pages.
+    pub table_huge_pages: bool,
+    /// The buffers are.
+    pub buffer_huge_pages: bool,
+}
 
 /// Reads what others count.
 pub struct Inspector {
+    /// What does not change.
+    pub facts: Facts,
     /// The workers' counters.
     pub handles: Vec<Handle<Mbuf>>,
     /// The way to Linux.
     pub punt: Arc<PuntRings<Mbuf>>,
     /// What is carried between rings and taps.
     pub exchange: Arc<ExchangeCounters>,
+    /// What the other threads tell.
+    pub board: Arc<Board>,
 }
 
 impl Inspector {
@@ -24,6 +57,134 @@ impl Inspector {
         let mut all = losses::of_workers(self.handles.iter().map(|handle| &*handle.stats));
         all.extend(losses::of_punts(&self.punt));
         all.extend(losses::of_exchange(&self.exchange));
+        all.extend(losses::of_devices(&self.board.sample.get().ports));
         all
+    }
+
+    /// The state of all but the services.
+    pub fn status(&self, snapshots: &Publisher<Snapshot>) -> StatusView {
+        let (sample, mirror) = (self.board.sample.get(), self.board.mirror.get());
+        let totals: Vec<_> = self
+            .handles
+            .iter()
+            .map(|handle| handle.stats.totals())
+            .collect();
+        let sum = |figure: fn(&Totals) -> u64| totals.iter().map(figure).sum();
+        let facts = &self.facts;
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            dpdk: facts.dpdk.clone(),
+            uptime_secs: facts.started.elapsed().as_secs(),
+            interval_ms: u64::try_from(sample.interval.as_millis()).unwrap_or(u64::MAX),
+            // One worker owns every connection.
+            steering: "alone".to_owned(),
+            ports: sample.ports.clone(),
+            workers: self.workers(&totals, &sample, &mirror, snapshots),
+            tables: tables(
+                facts.capacity,
+                sum(|t| t.connections),
+                sum(|t| t.connections_v6),
+            ),
+            ends: EndsView {
+                expired: sum(|t| t.expired),
+                evicted: sum(|t| t.evicted),
+            },
+            table_huge_pages: facts.table_huge_pages,
+            buffer_huge_pages: facts.buffer_huge_pages,
+            config: VersionView {
+                published: snapshots.version(),
+                outstanding: snapshots.outstanding() as u64,
+            },
+            services: ServicesView::default(),
+            linux: mirror.linux.clone(),
+            punts: PuntClass::ALL.map(|class| self.punts(class)).into(),
+            exchange: exchange(&self.exchange),
+            icmp_errors: Some(IcmpErrorsView {
+                sent: sum(|t| t.icmp_sent),
+                limited: sum(|t| t.icmp_limited),
+            }),
+            drops: self
+                .losses()
+                .into_iter()
+                .filter(|loss| loss.packets > 0)
+                .collect(),
+        }
+    }
+
+    fn workers(
+        &self,
+        totals: &[Totals],
+        sample: &Sample,
+        mirror: &MirrorReport,
+        snapshots: &Publisher<Snapshot>,
+    ) -> Vec<WorkerView> {
+        let seen: Vec<_> = snapshots.seen().collect();
+        let millis = sample.interval.as_millis().max(1);
+        let a_second =
+            |count: u64| u64::try_from(u128::from(count) * 1000 / millis).unwrap_or(u64::MAX);
+        let cores = self.facts.cores.iter();
+        let view = |(at, (now, core)): (usize, (&Totals, &usize))| {
+            let lately = sample.workers.get(at).copied();
+            let state = match (lately, self.facts.idle) {
+                (None, _) => WorkerState::Starting,
+                (Some(lately), _) if lately.polls == 0 => WorkerState::Stuck,
+                (Some(_), IdleConfig::Poll) => WorkerState::Polling,
+                (Some(_), IdleConfig::Adaptive) => WorkerState::Napping,
+            };
+            let lately = lately.unwrap_or_default();
+            WorkerView {
+                worker: at as u64,
+                core: *core as u64,
+                state,
+                polls: lately.polls,
+                busy_polls: lately.busy_polls,
+                rx_per_sec: a_second(lately.received),
+                tx_per_sec: a_second(lately.sent),
+                received: now.received,
+                sent: now.sent,
+                injected: now.injected,
+                connections: now.connections,
+                config_seen: seen.get(at).copied().flatten(),
+                forwarding_seen: mirror.seen.get(at).copied().flatten(),
+            }
+        };
+        totals.iter().zip(cores).enumerate().map(view).collect()
+    }
+
+    fn punts(&self, class: PuntClass) -> PuntView {
+        let (passed, dropped) = self.punt.counts(class);
+        PuntView {
+            class: class.label().to_owned(),
+            passed,
+            dropped,
+            waiting: self.punt.waiting(class) as u64,
+            limit: PUNT_RING_MAX as u64,
+        }
+    }
+}
+
+fn tables([v4, v6]: [u64; 2], connections: u64, connections_v6: u64) -> Vec<TableView> {
+    let view = |family: &str, used, capacity| TableView {
+        family: family.to_owned(),
+        used,
+        capacity,
+    };
+    let connections_v4 = connections.saturating_sub(connections_v6);
+    vec![
+        view("ipv4", connections_v4, v4),
+        view("ipv6", connections_v6, v6),
+    ]
+}
+
+fn exchange(counters: &ExchangeCounters) -> ExchangeView {
+    let read = |counter: &AtomicU64| counter.load(Relaxed);
+    ExchangeView {
+        to_linux: read(&counters.to_linux),
+        refused_by_linux: read(&counters.refused_by_linux),
+        no_tap: read(&counters.no_tap),
+        from_linux: read(&counters.from_linux),
+        inject_full: read(&counters.inject_full),
+        pool_empty: read(&counters.pool_empty),
+        too_long: read(&counters.too_long),
     }
 }

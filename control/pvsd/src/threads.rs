@@ -4,19 +4,23 @@
 //! store; main keeps watch. Any of them that ends early ends all.
 
 use crate::args::Args;
+use crate::board::Board;
 use crate::config::Config;
 use crate::linux::{MirrorThread, carry};
 use crate::logging::Log;
 use crate::plane::Dataplane;
 use crate::ports::Ports;
+use crate::report::Reporter;
+use crate::sampler::Sampler;
 use crate::signals::Watch;
-use crate::status::Inspector;
+use crate::status::{Facts, Inspector};
 use crate::watch::Watchman;
 use crate::worker;
 use anyhow::{Context, Result, bail};
 use crossbeam::channel;
 use pvs_control::{Plane, Server, Store};
 use pvs_dataplane::engine::{Engine, Handle};
+use pvs_dataplane::slab::Backing;
 use pvs_dpdk::{DpdkPort, Mbuf};
 use pvs_linux::{Exchange, ExchangePort};
 use std::sync::Arc;
@@ -87,10 +91,19 @@ pub fn run(
     let mut watchman = Watchman::new(&ports.open, &engine.handles);
     let lanes = exchange_ports(ports, &engine.handles)?;
     let mut exchange = Exchange::new(lanes, Arc::clone(&engine.punt));
+    let board = Arc::<Board>::default();
+    let mut sampler = Sampler::new(
+        &ports.open,
+        &config.port,
+        &engine.handles,
+        Arc::clone(&board),
+    );
     let inspector = Inspector {
+        facts: facts(config, ports, &engine, &cores),
         handles: engine.handles.clone(),
         punt: engine.punt,
         exchange: exchange.counters(),
+        board: Arc::clone(&board),
     };
     let mut mirror = MirrorThread::new(
         &ports.namespace,
@@ -99,6 +112,7 @@ pub fn run(
         server.handle(),
         servers,
         Arc::clone(&engine.resolve),
+        Reporter::new(board, ports.namespace.name()),
     )?;
     let table_size = u64::from(config.table.connections);
     let (handles, snapshots) = (engine.handles, engine.snapshots);
@@ -130,9 +144,11 @@ pub fn run(
         spawn(scope, "pvs-control", signs, || {
             server.run(store, &mut plane, &signs.stop)
         })?;
-        let watched = keep_watch(signs, workers, &mut watchman, || {
-            signals.end(args, config, log)
-        });
+        let look = || {
+            watchman.look();
+            sampler.look();
+        };
+        let watched = keep_watch(signs, workers, look, || signals.end(args, config, log));
         // A notification is a courtesy: there may be nobody who wants it.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         drop(stop);
@@ -165,7 +181,7 @@ fn spawn<'scope, T: Send + 'scope>(
 fn keep_watch(
     signs: &Signs,
     workers: usize,
-    watchman: &mut Watchman<'_>,
+    mut look: impl FnMut(),
     mut told_to_end: impl FnMut() -> bool,
 ) -> Result<()> {
     let until = Instant::now() + READY_TIME_MAX;
@@ -185,10 +201,31 @@ fn keep_watch(
                 bail!("{late} after {READY_TIME_MAX:?}");
             }
         }
-        watchman.look();
+        look();
         sleep(if announced { after } else { before });
     }
     Ok(())
+}
+
+/// What stays as it is.
+fn facts(config: &Config, ports: &Ports, engine: &Engine<DpdkPort>, cores: &[usize]) -> Facts {
+    let workers = engine.workers.iter();
+    let fits = workers
+        .clone()
+        .map(|worker| worker.capacity().map(u64::from));
+    Facts {
+        started: Instant::now(),
+        dpdk: ports.eal.version(),
+        cores: cores.to_vec(),
+        idle: config.workers.idle,
+        capacity: fits.fold([0; 2], |[v4, v6], [more_v4, more_v6]| {
+            [v4 + more_v4, v6 + more_v6]
+        }),
+        table_huge_pages: workers
+            .clone()
+            .all(|worker| worker.backing() == Backing::Huge),
+        buffer_huge_pages: ports.eal.has_hugepages(),
+    }
 }
 
 fn exchange_ports(

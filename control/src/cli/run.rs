@@ -7,6 +7,7 @@ use super::restore::{Line, lines};
 use crate::command::Command;
 use crate::listing::{self, Labels};
 use crate::reply::{Outcome, ServiceView};
+use crate::status::{StatusView, attention};
 use std::io::{self, Read, Write};
 
 /// The streams of a program.
@@ -61,6 +62,8 @@ pub trait Link {
 const UNREACHABLE: u8 = 2;
 /// Status of a listing that is refused.
 const LISTING_REFUSED: u8 = 1;
+/// Status of a report that has something to attend to.
+const ATTENTION: u8 = 1;
 /// Status of a command that is refused, as of an option that is not understood.
 const REFUSED: u8 = 255;
 
@@ -93,6 +96,7 @@ pub fn run(
         io,
         status: 0,
         gathered: Vec::new(),
+        status_so_far: None,
     };
     match session.run(steps, link) {
         Ok(()) => Ok(session.status),
@@ -112,6 +116,8 @@ struct Session<'a, 'b> {
     status: u8,
     /// Parts of a listing of services that is not complete.
     gathered: Vec<ServiceView>,
+    /// Parts of a status that is not complete.
+    status_so_far: Option<Box<StatusView>>,
 }
 
 impl Session<'_, '_> {
@@ -231,11 +237,11 @@ impl Session<'_, '_> {
                 self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
             }
             Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+            Outcome::Status { status, more } => return self.state(show, status, more),
             Outcome::Drops(losses) => {
-                let Show::Report(detail) = show else {
-                    return Ok(Part::Last);
-                };
-                self.text(&listing::drops(losses, detail))?;
+                if let Show::Report(detail) = show {
+                    self.text(&listing::drops(losses, detail))?;
+                }
             }
         }
         Ok(Part::Last)
@@ -251,6 +257,27 @@ impl Session<'_, '_> {
                 _ => self.gathered.push(service),
             }
         }
+    }
+
+    /// A part of a status; the whole is printed with its last part.
+    fn state(&mut self, show: Show, status: Box<StatusView>, more: bool) -> io::Result<Part> {
+        let status = match self.status_so_far.take() {
+            Some(mut so_far) => {
+                so_far.join(*status);
+                so_far
+            }
+            None => status,
+        };
+        if more {
+            self.status_so_far = Some(status);
+            return Ok(Part::More);
+        }
+        if let Show::Report(detail) = show {
+            let attention = attention(&status);
+            self.text(&listing::status(&status, &attention, detail))?;
+            self.status = if attention.is_empty() { 0 } else { ATTENTION };
+        }
+        Ok(Part::Last)
     }
 
     fn services(&mut self, show: Show, table_size: u64) -> io::Result<()> {

@@ -53,21 +53,45 @@ impl Given {
 }
 
 const HELP: Row = info("help", 'h', Tag::Help, "print this help");
+const ALL: Row = flag(
+    "all",
+    Some('a'),
+    "",
+    "show all there is, zeros and long lists too",
+);
 const JSON: Row = flag("json", Some('j'), "", "print one JSON value, for programs");
 
 /// The words.
-pub static WORDS: &[Word] = &[Word {
-    name: "drops",
-    usage: "drops [--all] [--json]",
-    help: "why packets were lost, and how many",
-    about: DROPS,
-    options: &[
-        flag("all", Some('a'), "", "show what has never happened, too"),
-        JSON,
-        HELP,
-    ],
-    plan: |given| ask(Command::Drops, given),
-}];
+pub static WORDS: &[Word] = &[
+    Word {
+        name: "status",
+        usage: "status [--all] [--json]",
+        help: "how the director is: ports, workers, Linux, losses",
+        about: STATUS,
+        options: &[ALL, JSON, HELP],
+        plan: |given| ask(Command::Status, given),
+    },
+    Word {
+        name: "drops",
+        usage: "drops [--all] [--json]",
+        help: "why packets were lost, and how many",
+        about: DROPS,
+        options: &[ALL, JSON, HELP],
+        plan: |given| ask(Command::Drops, given),
+    },
+];
+
+const STATUS: &str = "\
+Shows how the director is. What needs attention is told first, in lines that begin with
+`attention:'. Addresses are numeric. Figures count from the start of pvsd, unless they are said to
+be of the last second; those of ports are a second old at most.
+
+Exit status: 0 if all is well, 1 if something needs attention, 2 if pvsd does not answer: what the
+checks of Nagios and its kin call OK, WARNING and CRITICAL.
+
+JSON: {\"attention\": [sentence, ...], \"version\", \"uptime_secs\", ...} and for each section an
+object or a list: ports, workers, tables, ends, config, services, linux, punts, exchange,
+icmp_errors, drops. Fields may be added, none changes its meaning.";
 
 const DROPS: &str = "\
 Lists the reasons for which packets were lost since pvsd started, the most frequent first, each with

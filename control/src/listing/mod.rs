@@ -10,12 +10,14 @@ mod label;
 mod rules;
 mod services;
 mod sort;
+mod status;
 
 pub use connections::{connection, connections_heading};
 pub use drops::drops;
 pub use label::Labels;
 pub use rules::rules;
 pub use services::services;
+pub use status::status;
 
 use crate::reply::DaemonView;
 use std::fmt::Write;

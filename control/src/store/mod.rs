@@ -18,6 +18,7 @@ pub use capabilities::Capabilities;
 use crate::command::Command;
 use crate::plane::{Locality, Plane};
 use crate::reply::{Outcome, Refusal, ServerView, ServiceView};
+use crate::status::ServicesView;
 use cells::CellBook;
 use daemons::Daemons;
 use estimate::Estimator;
@@ -145,6 +146,12 @@ impl Store {
                 });
             }
             Command::ListDaemons => return Ok(Outcome::Daemons(self.daemons.views())),
+            Command::Status => {
+                let mut status = Box::new(plane.status());
+                status.services = self.overview();
+                let more = false;
+                return Ok(Outcome::Status { status, more });
+            }
             Command::Drops => return Ok(Outcome::Drops(plane.losses())),
         }
         Ok(Outcome::Done)
@@ -244,6 +251,21 @@ impl Store {
             book.estimator = Estimator::ZERO;
         }
         Ok(())
+    }
+
+    /// The services, counted, and those that take no packets.
+    fn overview(&self) -> ServicesView {
+        let mut view = ServicesView::default();
+        for service in self.next.services() {
+            let servers = service.servers();
+            view.services += 1;
+            view.servers += servers.len() as u64;
+            view.without_servers += u64::from(servers.iter().all(|s| s.config.weight == 0));
+            if !service.local {
+                view.waiting.push(service.config.key);
+            }
+        }
+        view
     }
 
     fn service(&self, key: &ServiceKey) -> Option<&Service> {

@@ -167,6 +167,13 @@ impl<T> Publisher<T> {
         self.retired.len()
     }
 
+    /// The version that each reader, in the order of `channel`'s list, refers to: `None` for one that
+    /// is offline, 0 for one that is just coming online. For people: what it says may be over.
+    pub fn seen(&self) -> impl Iterator<Item = Option<u64>> {
+        let floors = self.seen.iter().map(|seen| seen.floor());
+        floors.map(|floor| Some(floor).filter(|version| *version != u64::MAX))
+    }
+
     /// A reader (by its place in `channel`'s list) that has not passed `version` yet. `None` says
     /// that no reader refers to an older value, nor ever will; it stays true even if a later call
     /// names a reader that is just coming online. A reader offline never lags.

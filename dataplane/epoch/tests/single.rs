@@ -45,6 +45,8 @@ fn a_value_is_freed_once_every_online_reader_has_passed_it() {
     publisher.publish(Counted::new(2, &alive));
     assert_eq!((publisher.reclaim(), publisher.outstanding()), (0, 1));
     assert_eq!(publisher.laggard(2), Some(0));
+    let seen: Vec<_> = publisher.seen().collect();
+    assert_eq!(seen, [Some(1), Some(1), None]);
     readers[0].poll();
     assert_eq!(publisher.laggard(2), Some(1));
     assert_eq!((publisher.reclaim(), publisher.outstanding()), (0, 1));

@@ -187,7 +187,7 @@ impl<P: Port> Worker<P> {
         listing::serve(&view, state, &shared.mailbox);
         dispatch::flush(&view, ports);
         view.stats
-            .count_poll(received as u64, state.v4.len() + state.v6.len());
+            .count_poll(received as u64, state.v4.len(), state.v6.len());
         received + injected + settled
     }
 
@@ -195,6 +195,12 @@ impl<P: Port> Worker<P> {
     #[must_use]
     pub fn backing(&self) -> Backing {
         self.state.v4.backing()
+    }
+
+    /// Connections that fit into its tables, of IPv4 and of IPv6.
+    #[must_use]
+    pub fn capacity(&self) -> [u32; 2] {
+        [self.state.v4.capacity(), self.state.v6.capacity()]
     }
 
     /// Says that no snapshot is in use until the next poll: before a nap, so that control need not wait.

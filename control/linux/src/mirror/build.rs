@@ -100,7 +100,7 @@ fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
     real.into_iter().chain(macvlans).filter_map(state).collect()
 }
 
-fn addresses(mirror: &Mirror, ifindex: u32) -> Vec<(IpAddr, u8)> {
+pub(super) fn addresses(mirror: &Mirror, ifindex: u32) -> Vec<(IpAddr, u8)> {
     let known = mirror.addresses.get(&ifindex).into_iter().flatten();
     known.map(|known| (known.address, known.len)).collect()
 }

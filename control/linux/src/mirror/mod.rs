@@ -12,10 +12,12 @@ mod link;
 mod neighbour;
 mod route;
 mod state;
+mod survey;
 #[cfg(test)]
 pub(crate) mod tests;
 mod types;
 
 pub(crate) use route::ListedRoute;
 pub use state::Mirror;
+pub use survey::{Amounts, InterfaceKind, Reach, Sight};
 pub use types::{Doubts, InterfaceState, NeighbourView, NextHop, TapBinding, Update};

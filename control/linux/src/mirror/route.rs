@@ -301,6 +301,11 @@ impl Routes {
             .map(|(prefix, entries)| (prefix, entries.as_slice()))
     }
 
+    /// How many prefixes there are routes to.
+    pub(crate) fn prefixes(&self) -> usize {
+        self.0.len()
+    }
+
     /// The ways out of all routes.
     pub(crate) fn exits(&self) -> impl Iterator<Item = &[Exit]> {
         let ways = self

@@ -2,6 +2,7 @@
 
 mod links;
 mod routes;
+mod survey;
 
 use super::*;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
