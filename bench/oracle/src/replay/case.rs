@@ -1,7 +1,7 @@
 //! Recordings as they are stored, and what replaying them leads to.
 
 use super::ledger::Ledger;
-use super::{sched, states};
+use super::{packets, sched, states};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -22,11 +22,13 @@ pub enum Suite {
     Sched,
     /// What each packet does to a connection's state and timer.
     States,
+    /// What each packet comes out as.
+    Packets,
 }
 
 impl Suite {
     /// Every suite that can be replayed.
-    pub const ALL: [Self; 2] = [Self::Sched, Self::States];
+    pub const ALL: [Self; 3] = [Self::Sched, Self::States, Self::Packets];
 
     /// Its name.
     #[must_use]
@@ -34,6 +36,7 @@ impl Suite {
         match self {
             Self::Sched => "sched",
             Self::States => "states",
+            Self::Packets => "packets",
         }
     }
 
@@ -42,6 +45,10 @@ impl Suite {
     /// # Errors
     /// If the file can't be read or is none.
     pub fn cases(self, folder: &Path) -> Result<Vec<Case>> {
+        let folder = match self {
+            Self::Packets => folder.join("packets"),
+            _ => folder.to_owned(),
+        };
         let file = folder.join(self.name()).with_extension("jsonl");
         let shown = file.display();
         let text = std::fs::read_to_string(&file).with_context(|| shown.to_string())?;
@@ -54,6 +61,7 @@ impl Suite {
         Ok(match self {
             Self::Sched => sched::cases(lines),
             Self::States => states::cases(lines),
+            Self::Packets => packets::cases(lines),
         })
     }
 }
@@ -106,14 +114,34 @@ impl Case {
         match self.suite {
             Suite::Sched => sched::replay(&self.lines),
             Suite::States => states::replay(&self.lines),
+            Suite::Packets => packets::replay(&self.lines),
         }
     }
 }
 
+/// What sysctls that are set in recordings are by default.
+const SYSCTL_DEFAULTS: [(&str, i64); 7] = [
+    ("conn_reuse_mode", 1),
+    ("expire_nodest_conn", 0),
+    ("nat_icmp_send", 0),
+    ("pmtu_disc", 1),
+    ("schedule_icmp", 0),
+    ("secure_tcp", 0),
+    ("sloppy_tcp", 0),
+];
+
 /// The rule that leaves a recording with other sysctls than the kernel's defaults out.
 pub(super) fn sysctl_rule(line: &Value) -> Option<String> {
     let set = line.get("sysctl")?.as_object()?;
-    let path = set.keys().next()?;
-    let name = path.rsplit('/').next().unwrap_or(path);
+    let named = set.iter().map(|(path, value)| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        (name, value.as_i64())
+    });
+    let mut other = named.filter(|(name, value)| {
+        !SYSCTL_DEFAULTS
+            .iter()
+            .any(|(n, v)| n == name && Some(*v) == *value)
+    });
+    let (name, _) = other.next()?;
     Some(format!("sysctl {name}"))
 }

@@ -16,7 +16,9 @@ use pvs_control::limits::{ESTIMATE_PERIOD, SEEN_TIME_MAX};
 use pvs_control::reply::{ConnectionView, Feature, Outcome, Refusal};
 use pvs_control::{Capabilities, Cursor, Plane, Store};
 use pvs_dataplane::fib::Fib;
+use pvs_dataplane::punt::PuntClass;
 use pvs_proto::{V4, V6};
+use pvs_sched::{Counters, ServerIndex};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -40,6 +42,20 @@ pub struct Said {
     pub missing: Option<String>,
 }
 
+/// What became of a frame.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Frames that left.
+    pub left: Vec<(Side, Vec<u8>)>,
+    /// Frames that went to Linux.
+    pub punted: Vec<(PuntClass, Side, Vec<u8>)>,
+    /// The reasons for which a packet was dropped.
+    pub lost: Vec<&'static str>,
+}
+
+/// Servers that a recording has, at most.
+const SERVERS_MAX: u32 = 64;
+
 /// The laboratory.
 pub struct Lab {
     plane: InProcess,
@@ -55,14 +71,23 @@ impl Lab {
     /// # Errors
     /// If the engine's memory can't be had.
     pub fn new() -> Result<Self> {
-        let fib = Arc::new(laboratory(&[])?);
+        Self::at(|| laboratory(&[]))
+    }
+
+    /// The same with other forwarding information, as `fib` makes it.
+    ///
+    /// # Errors
+    /// If there is none, or the engine's memory can't be had.
+    pub fn at(fib: impl Fn() -> Result<Fib>) -> Result<Self> {
+        let mut director = Director::new()?;
+        director.route(fib()?);
+        let fib = Arc::new(fib()?);
         let mut store = Store::new(CAPABILITIES);
         let locals = Arc::clone(&fib);
         store.set_locality(Arc::new(move |address: IpAddr| match address {
             IpAddr::V4(a) => locals.is_local::<V4>(a.into()),
             IpAddr::V6(a) => locals.is_local::<V6>(a.into()),
         }));
-        let director = Director::new()?;
         Ok(Self {
             plane: InProcess { director },
             store,
@@ -141,6 +166,31 @@ impl Lab {
             anyhow::ensure!(said == Said::default(), "{text}: {said:?}");
         }
         Ok(None)
+    }
+
+    /// Sends a frame in by a side.
+    ///
+    /// # Errors
+    /// If the director's buffers are exhausted.
+    pub fn send_frame(&mut self, side: Side, frame: &[u8]) -> Result<Sent> {
+        let director = &mut self.plane.director;
+        let before: HashMap<&str, u64> = director.losses().into_iter().collect();
+        let left = director.send(side, frame)?;
+        let mut lost = director.losses();
+        lost.retain(|(label, n)| before.get(label) != Some(n));
+        Ok(Sent {
+            left,
+            punted: director.punted(),
+            lost: lost.into_iter().map(|(label, _)| label).collect(),
+        })
+    }
+
+    /// What all servers have counted.
+    #[must_use]
+    pub fn counted(&self) -> Counters {
+        let cells = (0..SERVERS_MAX).map(ServerIndex);
+        let each = cells.map(|cell| self.plane.director.counters(cell));
+        each.fold(Counters::default(), Counters::plus)
     }
 
     /// Sends a packet in by a side and tells what became of it; the stand-ins go into the ledger.

@@ -6,14 +6,16 @@
 //! scheduler or a state function. What comes out is compared field by field in a [`Ledger`].
 //!
 //! What the dataplane can't do yet is left out by rule, never by name: a command that is refused as
-//! unsupported, a scheduler that does not exist, a sysctl, another program. Where Linux or a later
+//! unsupported, a scheduler that does not exist, a sysctl, another program, what is in a packet. Where Linux or a later
 //! part of the director would answer, a stand-in does, and is counted:
 //! see [`StandIn`](way::StandIn).
 
 mod case;
+mod frame;
 mod lab;
 mod ledger;
 mod listing;
+mod packets;
 mod plane;
 mod sched;
 mod states;
