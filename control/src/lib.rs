@@ -7,6 +7,7 @@
 
 pub mod cli;
 pub mod client;
+mod clients;
 pub mod command;
 pub mod frame;
 pub mod limits;

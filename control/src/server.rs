@@ -4,10 +4,11 @@
 //! or silent without anybody else noticing. The owner alone applies commands, publishes snapshots,
 //! waits for the workers, and ticks the estimators. pvsd feeds it other inputs by a [`Handle`].
 
+use crate::clients::Clients;
 use crate::limits::{CLIENTS_MAX, ESTIMATE_PERIOD, SEEN_TIME_MAX, SNAPSHOTS_OUTSTANDING_MAX};
 use crate::plane::{Cursor, Lag, Locality, Plane};
 use crate::reply::{ConnectionView, Outcome};
-use crate::session::{self, Clients};
+use crate::session;
 use crate::socket::{BindError, Socket, SocketConfig};
 use crate::{command::Command, store::Store};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -18,6 +18,7 @@ use pvs_control::frame::{Request, Response, VERSION, decode, encode};
 use pvs_control::limits::{CLIENTS_MAX, FRAME_BYTES_MAX, FRAME_TIME_MAX};
 use pvs_control::plane::{Connection, Lag};
 use pvs_control::reply::{Outcome, Refusal};
+use pvs_control::status::{AddressView, StatusView};
 use pvs_control::{BindError, Capabilities, Cursor, Plane, Server, SocketConfig, Store};
 use pvs_sched::config::{Method, ServiceKey, Transport};
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
@@ -67,6 +68,10 @@ impl Plane for SharedPlane {
 
     fn table_size(&self) -> u64 {
         4096
+    }
+
+    fn status(&self) -> StatusView {
+        self.inner.lock().unwrap().status()
     }
 }
 
@@ -360,6 +365,34 @@ fn a_large_restore_and_its_listing() {
     assert_eq!(running.published(), 1);
     let (_, saved, _) = pvsadm(&running.path, &["ipvsadm", "-Sn"], "");
     assert_eq!(saved.replace(" -w 1", ""), input);
+}
+
+#[test]
+fn a_status_with_long_lists_comes_in_parts() {
+    let running = Running::start();
+    let address = |n: u32| AddressView {
+        interface: "pvs0".into(),
+        address: std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(),
+        prefix_len: 32,
+    };
+    let mut status = StatusView::default();
+    status.linux.addresses = (0..2000).map(address).collect();
+    running.plane.inner.lock().unwrap().status = status.clone();
+    let (outcomes, warning) = running.ask(&[Command::ListTimeouts, Command::Status, add(1)]);
+    let parts = |outcome: &Outcome| matches!(outcome, Outcome::Status { more: true, .. });
+    assert_eq!(
+        outcomes.iter().filter(|o| parts(o)).count(),
+        3,
+        "2000 by 512"
+    );
+    assert_eq!(
+        (outcomes.len(), outcomes.last(), warning),
+        (6, Some(&Outcome::Done), None)
+    );
+    let (code, shown, _) = pvsadm(&running.path, &["pvsadm", "status", "--json"], "");
+    let back: StatusView = serde_json::from_str(&shown).unwrap();
+    assert_eq!((code, back.linux), (0, status.linux));
+    assert_eq!(back.services.waiting.len(), 1, "no address is local here");
 }
 
 #[test]

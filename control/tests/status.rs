@@ -164,6 +164,34 @@ fn json_has_every_section_and_what_needs_attention() {
     assert_eq!(back, rich_status());
 }
 
+/// Every name of a field in a value, however deep.
+fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                names(value, found);
+            }
+        }
+        serde_json::Value::Array(entries) => entries.iter().for_each(|entry| names(entry, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_of_the_json_is_documented() {
+    let document = include_str!("../../docs/STATUS.md");
+    let (_, shown, _) = Loopback::new(rich_status()).run("pvsadm status --json");
+    let mut found = Vec::new();
+    names(&serde_json::from_str(&shown).unwrap(), &mut found);
+    for name in found {
+        assert!(
+            document.contains(&format!("`{name}`")),
+            "docs/STATUS.md does not mention {name}"
+        );
+    }
+}
+
 #[test]
 fn drops_are_those_of_the_plane() {
     let mut director = Loopback::new(rich_status());

@@ -91,7 +91,7 @@ checks of Nagios and its kin call OK, WARNING and CRITICAL.
 
 JSON: {\"attention\": [sentence, ...], \"version\", \"uptime_secs\", ...} and for each section an
 object or a list: ports, workers, tables, ends, config, services, linux, punts, exchange,
-icmp_errors, drops. Fields may be added, none changes its meaning.";
+icmp_errors, drops. Fields may be added, none changes its meaning; docs/STATUS.md has all of them.";
 
 const DROPS: &str = "\
 Lists the reasons for which packets were lost since pvsd started, the most frequent first, each with

@@ -46,7 +46,7 @@ pub(super) fn interfaces(linux: &LinuxView, detail: Detail) -> String {
         more => format!("  and {more} more: pvsadm status --all\n"),
     };
     format!(
-        "Linux, namespace {}: {} IPv4 and {} IPv6 prefixes routed, {} neighbours\n{}{rest}",
+        "Linux, namespace {} (prefixes routed: {} IPv4, {} IPv6; neighbours: {})\n{}{rest}",
         linux.namespace,
         linux.routes_v4,
         linux.routes_v6,
@@ -101,7 +101,7 @@ fn addresses(linux: &LinuxView, interface: &InterfaceView, detail: Detail) -> St
 /// Next hops that are kept, and those that are not known; servers that are not reached.
 pub(super) fn hops(linux: &LinuxView, detail: Detail) -> String {
     let mut text = format!(
-        "Next hops kept: {} for servers, {} for clients and gateways; {} requests refused\n",
+        "Next hops kept: {} for servers, {} for clients and gateways; requests refused: {}\n",
         linux.hops_for_servers, linux.hops_for_clients, linux.hops_refused
     );
     if !linux.unresolved.is_empty() {
