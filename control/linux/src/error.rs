@@ -31,7 +31,8 @@ pub enum Error {
     },
     /// The namespace lost its name, or its name leads to another one, while pvsd used it.
     #[error(
-        "network namespace {name} was deleted while pvsd used it: make it again and restart pvsd"
+        "network namespace {name} was deleted while pvsd uses it: pvsd goes on inside, and moves to the next one \
+         of that name (`ip netns add {name}`)"
     )]
     NamespaceGone {
         /// As the operator wrote it.

@@ -12,6 +12,7 @@ use pvs_dataplane::punt::{InjectRing, Injected, PuntClass, PuntRings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Frames of a class that one turn takes at most, in the order of [`PuntClass::ALL`].
@@ -76,7 +77,11 @@ pub struct Exchange<P: Pool> {
     punts: Arc<PuntRings<P::Buf>>,
     counters: Arc<ExchangeCounters>,
     frame: Box<[u8]>,
+    new_taps: Option<Receiver<NewTap>>,
 }
+
+/// A tap in place of one that was deleted.
+pub type NewTap = (PortIndex, Arc<MirrorTap>);
 
 impl<P: Pool> Exchange<P> {
     /// Between these rings and these taps.
@@ -93,7 +98,15 @@ impl<P: Pool> Exchange<P> {
             punts,
             counters: Arc::default(),
             frame: vec![0; FRAME_MAX].into_boxed_slice(),
+            new_taps: None,
         }
+    }
+
+    /// By this, other threads hand over taps in place of those that were deleted.
+    pub fn new_taps(&mut self) -> Sender<NewTap> {
+        let (sender, receiver) = channel();
+        self.new_taps = Some(receiver);
+        sender
     }
 
     /// What it has done.
@@ -133,6 +146,9 @@ impl<P: Pool> Exchange<P> {
     /// [`Error::TapGone`], told once.
     pub fn turn(&mut self) -> Result<usize, Error> {
         let mut moved = 0;
+        while let Some((port, tap)) = self.new_taps.as_ref().and_then(|new| new.try_recv().ok()) {
+            self.replace_tap(port, tap);
+        }
         for (class, limit) in PuntClass::ALL.into_iter().zip(PER_TURN) {
             for _ in 0..limit {
                 let Some(punted) = self.punts.pop(class) else {

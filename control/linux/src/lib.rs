@@ -27,7 +27,7 @@ mod tun;
 pub mod watcher;
 
 pub use error::Error;
-pub use exchange::{Exchange, ExchangeCounters, ExchangePort};
+pub use exchange::{Exchange, ExchangeCounters, ExchangePort, NewTap};
 pub use ingress::{IngressDrop, refuse_shared_namespace};
 pub use local::LocalAddresses;
 pub use mirror::{InterfaceState, Mirror, TapBinding, Update};

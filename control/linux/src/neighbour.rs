@@ -192,6 +192,16 @@ impl NeighbourKeeper {
         })
     }
 
+    /// Another namespace, as after the first one was deleted: nothing is asked for there yet.
+    ///
+    /// # Errors
+    /// The kernel refuses the socket; nothing has changed then.
+    pub fn move_to(&mut self, namespace: &Namespace) -> Result<(), Error> {
+        self.requests = Requests::open(namespace)?;
+        self.plan.wanted.clear();
+        Ok(())
+    }
+
     /// The real servers' addresses; their next hops are asked for at the next [`tick`](Self::tick).
     pub fn set_servers(&mut self, servers: impl IntoIterator<Item = IpAddr>) {
         self.plan.servers = servers.into_iter().collect();

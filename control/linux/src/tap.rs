@@ -36,6 +36,7 @@ pub struct TapConfig {
 /// An attached tap. Dropping it detaches; the tap itself stays.
 #[derive(Debug)]
 pub struct MirrorTap {
+    namespace: Namespace,
     fd: OwnedFd,
     name: String,
     ifindex: u32,
@@ -62,6 +63,7 @@ impl MirrorTap {
         // Last: a process that is killed before this line leaves no half-made tap behind.
         tun::set_persist(&fd, true).map_err(cannot(name, "make it persistent"))?;
         Ok(Self {
+            namespace: namespace.clone(),
             fd,
             name: name.to_owned(),
             ifindex: link.header.index,
@@ -93,6 +95,32 @@ impl MirrorTap {
     /// The tap is gone.
     pub fn set_carrier(&self, up: bool) -> Result<(), Error> {
         tun::set_carrier(&self.fd, up).map_err(cannot(&self.name, "set its carrier"))
+    }
+
+    /// Sets its MTU, as where the port can't have the one that it was given.
+    ///
+    /// # Errors
+    /// The kernel refuses, or the tap is gone.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), Error> {
+        self.change(LinkAttribute::Mtu(mtu), "set its MTU")
+    }
+
+    /// Sets its hardware address, likewise.
+    ///
+    /// # Errors
+    /// The kernel refuses, or the tap is gone.
+    pub fn set_mac(&self, mac: MacAddr) -> Result<(), Error> {
+        let address = LinkAttribute::Address(mac.0.to_vec());
+        self.change(address, "set its hardware address")
+    }
+
+    fn change(&self, attribute: LinkAttribute, action: &'static str) -> Result<(), Error> {
+        let mut change = LinkMessage::default();
+        change.header.index = self.ifindex;
+        change.attributes.push(attribute);
+        Requests::open(&self.namespace)?
+            .change(RouteNetlinkMessage::SetLink(change), 0)
+            .map_err(cannot(&self.name, action))
     }
 
     /// Takes the next frame that Linux sends; `None` if there is none.

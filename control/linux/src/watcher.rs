@@ -74,6 +74,20 @@ impl Watcher {
         self.burst.get_or_insert_with(Instant::now);
     }
 
+    /// Another namespace and its taps, as after the first one was deleted. Versions go on counting.
+    ///
+    /// # Errors
+    /// The kernel refuses the sockets; nothing has changed then.
+    pub fn move_to(&mut self, namespace: &Namespace, taps: Vec<TapBinding>) -> Result<(), Error> {
+        let (events, requests) = (Events::open(namespace)?, Requests::open(namespace)?);
+        (self.events, self.requests) = (events, requests);
+        self.namespace = namespace.clone();
+        self.named = true;
+        self.settle = None;
+        self.bind(taps);
+        Ok(())
+    }
+
     /// What is known at this moment.
     #[must_use]
     pub fn mirror(&self) -> &Mirror {

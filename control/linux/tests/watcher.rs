@@ -408,7 +408,8 @@ fn a_deleted_namespace_is_told_once() {
     let name = lab.name().to_owned();
     drop(lab);
     let expected = format!(
-        "network namespace {name} was deleted while pvsd used it: make it again and restart pvsd"
+        "network namespace {name} was deleted while pvsd uses it: pvsd goes on inside, and moves to the next one \
+         of that name (`ip netns add {name}`)"
     );
     assert_eq!(error_of(&mut watcher).to_string(), expected);
     watcher.poll(Duration::from_millis(1200)).unwrap();

@@ -46,7 +46,9 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     worker::stay_on(&others)?;
     let mut ports = ports::open(config, &others)?;
     let (engine, table_pages) = engine(config, std::mem::take(&mut ports.queues))?;
+    let namespace = ports.namespace.take().context("no port is configured")?;
     let parts = Parts {
+        namespace,
         server,
         store,
         ports: &ports,

@@ -1,15 +1,16 @@
 //! The threads that talk to Linux: one mirrors what it knows, one carries frames to and from its taps.
 
+use crate::recovery::Mirrors;
 use crate::report::Reporter;
-use anyhow::Result;
-use crossbeam::channel::Receiver;
+use crate::watch::News;
+use crossbeam::channel::{Receiver, Sender};
 use crossbeam::queue::ArrayQueue;
 use pvs_control::Locality;
 use pvs_control::server::Handle;
 use pvs_dataplane::fib::Fib;
 use pvs_dataplane::worker::ResolveRequest;
 use pvs_epoch::Publisher;
-use pvs_linux::{Error, LocalAddresses, Namespace, NeighbourKeeper, TapBinding, Watcher};
+use pvs_linux::{Error, LocalAddresses, NeighbourKeeper, Watcher};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ impl Locality for Local {
 
 /// What the mirror's thread works with.
 pub struct MirrorThread {
+    /// The taps, and what becomes of them.
+    pub mirrors: Mirrors,
     /// Netlink.
     pub watcher: Watcher,
     /// Managed neighbours.
@@ -44,6 +47,8 @@ pub struct MirrorThread {
     pub fibs: Publisher<Fib>,
     /// Where locality goes.
     pub store: Handle,
+    /// Where the interfaces' states go.
+    pub news: Sender<News>,
     /// The servers' addresses, at each change.
     pub servers: Receiver<Vec<IpAddr>>,
     /// What workers want resolved.
@@ -53,34 +58,10 @@ pub struct MirrorThread {
 }
 
 impl MirrorThread {
-    /// Watches a namespace and its taps.
-    ///
-    /// # Errors
-    /// The kernel refuses the sockets.
-    pub fn new(
-        namespace: &Namespace,
-        taps: Vec<TapBinding>,
-        fibs: Publisher<Fib>,
-        store: Handle,
-        servers: Receiver<Vec<IpAddr>>,
-        resolve: Arc<ArrayQueue<ResolveRequest>>,
-        reporter: Reporter,
-    ) -> Result<Self> {
-        Ok(Self {
-            watcher: Watcher::new(namespace, taps)?,
-            keeper: NeighbourKeeper::new(namespace)?,
-            fibs,
-            store,
-            servers,
-            resolve,
-            reporter,
-        })
-    }
-
     /// Mirrors until `stop`; sets `ready` when the workers have been told for the first time.
     pub fn run(&mut self, ready: &AtomicBool, stop: &AtomicBool) {
         let mut told = HashSet::new();
-        let mut local = None;
+        let (mut local, mut interfaces) = (None, Vec::new());
         let mut ticked = Instant::now();
         while !stop.load(Relaxed) {
             match self.watcher.poll(TURN) {
@@ -97,15 +78,22 @@ impl MirrorThread {
                             .set_locality(Arc::new(Local(update.local.clone())));
                         local = Some(update.local);
                     }
+                    if interfaces != update.interfaces {
+                        interfaces.clone_from(&update.interfaces);
+                        // Without main pvsd is ending.
+                        let _ = self.news.send(News::Interfaces(update.interfaces));
+                    }
                     self.keeper.tick(self.watcher.mirror(), Instant::now());
                     ready.store(true, Relaxed);
                 }
                 Ok(None) => {}
+                Err(error) if self.mirrors.hear(&error) => {}
                 Err(error) => {
                     tracing::error!("{error}");
                     std::thread::sleep(FAILURE_PAUSE);
                 }
             }
+            self.mirrors.tend(&mut self.watcher, &mut self.keeper);
             self.fibs.reclaim();
             self.serve_wishes();
             self.reporter
@@ -135,7 +123,7 @@ impl MirrorThread {
     }
 }
 
-/// Carries frames until `stop`; a deleted tap is told and the others are served on.
+/// Carries frames until `stop`; where a tap was deleted, the others are served on.
 pub fn carry<P: pvs_dataplane::port::Pool>(
     exchange: &mut pvs_linux::Exchange<P>,
     stop: &AtomicBool,
@@ -143,7 +131,8 @@ pub fn carry<P: pvs_dataplane::port::Pool>(
     while !stop.load(Relaxed) {
         match exchange.run(stop) {
             Ok(()) => return,
-            Err(error @ Error::TapGone { .. }) => tracing::error!("{error}"),
+            // The mirror's thread tells, and makes another.
+            Err(Error::TapGone { .. }) => (),
             Err(error) => {
                 tracing::error!("{error}");
                 std::thread::sleep(TURN);

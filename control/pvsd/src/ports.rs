@@ -7,7 +7,7 @@ use pvs_dpdk::{Device, DeviceConfig, DpdkPort, Eal, EalConfig, HugepageUse, Memp
 use pvs_linux::{
     IngressDrop, MirrorTap, Namespace, TapBinding, TapConfig, refuse_shared_namespace,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Largest frame of a port with an MTU of 1500: Ethernet header, VLAN tag.
 const FRAME_OVERHEAD: u16 = 18;
@@ -20,8 +20,8 @@ const POOL_CACHE: u32 = 256;
 
 /// An open port.
 pub struct OpenPort {
-    /// Its mirror.
-    pub tap: Arc<MirrorTap>,
+    /// Its mirror; another one after the first was deleted.
+    tap: Mutex<Arc<MirrorTap>>,
     /// The device, as control sees it.
     pub device: Device,
     /// Removed when the port is closed.
@@ -32,8 +32,8 @@ pub struct OpenPort {
 pub struct Ports {
     /// In the order of their indices.
     pub open: Vec<OpenPort>,
-    /// The mirrors' namespace.
-    pub namespace: Namespace,
+    /// The mirrors' namespace, for the one who looks after them.
+    pub namespace: Option<Namespace>,
     /// The worker's queue of each.
     pub queues: Vec<DpdkPort>,
     /// Where buffers come from.
@@ -75,6 +75,8 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
     for (port, ingress) in config.port.iter().zip(drops) {
         let settings = DeviceConfig {
             mtu: port.mtu,
+            // Switched on where the mirror, or what is on it, needs it.
+            promiscuous: false,
             ..DeviceConfig::default()
         };
         let (device, mut pairs) = Device::open(&eal, name_of(&port.device), &settings, &pool)?;
@@ -89,14 +91,14 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
         );
         queues.extend(pairs.pop());
         open.push(OpenPort {
-            tap,
+            tap: Mutex::new(tap),
             device,
             _ingress: ingress,
         });
     }
     Ok(Ports {
         open,
-        namespace,
+        namespace: Some(namespace),
         queues,
         pool,
         eal,
@@ -167,13 +169,35 @@ fn start_dpdk(config: &Config, cpus: &[usize]) -> Result<Eal> {
 }
 
 fn mirror(port: &PortConfig, namespace: &Namespace, device: &Device) -> Result<Arc<MirrorTap>> {
-    let caps = device.caps();
-    let config = TapConfig {
-        name: port.mirror.clone(),
-        mac: caps.mac,
-        mtu: caps.mtu,
-    };
+    let config = tap_config(port.mirror.clone(), device);
     Ok(Arc::new(MirrorTap::open(namespace, &config)?))
+}
+
+fn tap_config(name: String, device: &Device) -> TapConfig {
+    TapConfig {
+        name,
+        mac: device.caps().mac,
+        mtu: device.caps().mtu,
+    }
+}
+
+impl OpenPort {
+    /// Its mirror.
+    #[must_use]
+    pub fn tap(&self) -> Arc<MirrorTap> {
+        Arc::clone(&self.tap.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Its new mirror.
+    pub fn set_tap(&self, tap: Arc<MirrorTap>) {
+        *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap;
+    }
+
+    /// What its mirror is when it is made.
+    #[must_use]
+    pub fn tap_config(&self) -> TapConfig {
+        tap_config(self.tap().name().to_owned(), &self.device)
+    }
 }
 
 impl Ports {
@@ -181,12 +205,19 @@ impl Ports {
     #[must_use]
     pub fn bindings(&self) -> Vec<TapBinding> {
         let ports = self.open.iter().zip(0u16..);
-        let binding = |(open, at): (&OpenPort, u16)| TapBinding {
-            ifname: open.tap.name().to_owned(),
-            ifindex: open.tap.ifindex(),
-            port: PortIndex(at),
-        };
-        ports.map(binding).collect()
+        ports
+            .map(|(open, at)| binding(PortIndex(at), &open.tap()))
+            .collect()
+    }
+}
+
+/// A tap as the watcher wants it.
+#[must_use]
+pub fn binding(port: PortIndex, tap: &MirrorTap) -> TapBinding {
+    TapBinding {
+        ifname: tap.name().to_owned(),
+        ifindex: tap.ifindex(),
+        port,
     }
 }
 

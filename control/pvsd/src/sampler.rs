@@ -88,7 +88,7 @@ fn port(at: u16, open: &OpenPort, role: Role) -> PortView {
         port: at,
         device: device.name().to_owned(),
         driver: device.info().driver.clone(),
-        mirror: open.tap.name().to_owned(),
+        mirror: open.tap().name().to_owned(),
         role: match role {
             Role::Client => "client",
             Role::Server => "server",

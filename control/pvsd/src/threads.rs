@@ -10,6 +10,7 @@ use crate::linux::{MirrorThread, carry};
 use crate::logging::Log;
 use crate::plane::Dataplane;
 use crate::ports::Ports;
+use crate::recovery::Mirrors;
 use crate::report::Reporter;
 use crate::sampler::Sampler;
 use crate::signals::Watch;
@@ -22,7 +23,7 @@ use pvs_control::{Plane, Server, Store};
 use pvs_dataplane::engine::{Engine, Handle};
 use pvs_dataplane::slab::Backing;
 use pvs_dpdk::{DpdkPort, Mbuf};
-use pvs_linux::{Exchange, ExchangePort};
+use pvs_linux::{Exchange, ExchangePort, Namespace, NeighbourKeeper, Watcher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::{Builder, Scope, ScopedJoinHandle, scope, sleep};
@@ -42,6 +43,8 @@ pub struct Parts<'a> {
     pub store: Store,
     /// The open ports.
     pub ports: &'a Ports,
+    /// The mirrors' namespace.
+    pub namespace: Namespace,
     /// The engine.
     pub engine: Engine<DpdkPort>,
     /// A core for each worker.
@@ -83,12 +86,14 @@ pub fn run(
         server,
         mut store,
         ports,
+        namespace,
         mut engine,
         cores,
     } = parts;
     let signs = Signs::default();
     let (tell_servers, servers) = channel::unbounded();
-    let mut watchman = Watchman::new(&ports.open, &engine.handles);
+    let (news, heard) = channel::unbounded();
+    let mut watchman = Watchman::new(&ports.open, &engine.handles, heard);
     let lanes = exchange_ports(ports, &engine.handles)?;
     let mut exchange = Exchange::new(lanes, Arc::clone(&engine.punt));
     let board = Arc::<Board>::default();
@@ -105,15 +110,26 @@ pub fn run(
         exchange: exchange.counters(),
         board: Arc::clone(&board),
     };
-    let mut mirror = MirrorThread::new(
-        &ports.namespace,
-        ports.bindings(),
-        engine.fibs,
-        server.handle(),
+    let reporter = Reporter::new(board, namespace.name());
+    let netdevs = config.port.iter().map(|p| p.netdev().map(str::to_owned));
+    let mirrors = Mirrors::new(
+        namespace,
+        &ports.open,
+        netdevs.collect(),
+        exchange.new_taps(),
+        news.clone(),
+    );
+    let mut mirror = MirrorThread {
+        watcher: Watcher::new(mirrors.namespace(), mirrors.bindings())?,
+        keeper: NeighbourKeeper::new(mirrors.namespace())?,
+        mirrors,
+        fibs: engine.fibs,
+        store: server.handle(),
+        news,
         servers,
-        Arc::clone(&engine.resolve),
-        Reporter::new(board, ports.namespace.name()),
-    )?;
+        resolve: Arc::clone(&engine.resolve),
+        reporter,
+    };
     let table_size = u64::from(config.table.connections);
     let (handles, snapshots) = (engine.handles, engine.snapshots);
     let mut plane = Dataplane::new(handles, snapshots, tell_servers, table_size, inspector);
@@ -239,7 +255,7 @@ fn exchange_ports(
         .zip(ports.bindings())
         .map(|(open, binding)| ExchangePort {
             port: binding.port,
-            tap: Arc::clone(&open.tap),
+            tap: open.tap(),
             inject: Arc::clone(&handle.inject),
             pool: ports.pool,
         });

@@ -13,6 +13,8 @@ mod common;
 use common::{Daemon, Place, pvsd, text};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// The CPUs of each thread of a process, by its name.
 fn threads(pid: u32) -> Vec<(String, String)> {
@@ -159,6 +161,70 @@ fn a_killed_one_is_in_nobodys_way_and_loads_its_rules_again() {
         assert!(place.socket().exists(), "a killed process can't clean up");
     }
     let daemon = Daemon::start(&config);
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
+fn what_is_deleted_under_it_is_made_again() {
+    let place = Place::new("gone");
+    let daemon = Daemon::start(&place.config(""));
+    let mac = place.ip("-o link show pvs0");
+    let mac = mac.split("link/ether ").nth(1).unwrap()[..17].to_owned();
+    place.ip("addr add 192.0.2.1/24 dev pvs0");
+    place.ip("link del pvs0");
+    daemon.wait_for_log("tap pvs0 is there again");
+    place.wait_for_mirror(&[&mac, "mtu 1500", "LOWER_UP"]);
+    assert!(!place.ip("addr show pvs0").contains("192.0.2.1"));
+    let told = daemon.log();
+    assert_eq!(told.matches("tap pvs0 was deleted").count(), 1, "{told}");
+    assert!(told.contains("addresses and routes that it had are gone"));
+
+    // The namespace lives on without its name; the next one of that name is moved to.
+    let netns = |word| {
+        let done = Command::new("ip")
+            .args(["netns", word, &place.netns])
+            .output()
+            .unwrap();
+        assert!(done.status.success());
+    };
+    netns("del");
+    daemon.wait_for_log("was deleted while pvsd uses it");
+    netns("add");
+    daemon.wait_for_log("moved to the new network namespace");
+    place.wait_for_mirror(&[&mac, "mtu 1500", "LOWER_UP"]);
+    // It is watched there, and the exchange has its tap: a deleted one is noticed again.
+    place.ip("link del pvs0");
+    let until = Instant::now() + Duration::from_secs(5);
+    while daemon.log().matches("tap pvs0 is there again").count() < 2 {
+        assert!(Instant::now() < until, "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    place.wait_for_mirror(&[&mac]);
+    let told = daemon.log();
+    let times = told.matches("was deleted while pvsd uses it").count();
+    assert_eq!(times, 1, "{told}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[test]
+fn a_mirror_is_set_back_where_the_port_can_t_follow() {
+    let place = Place::new("follow");
+    let daemon = Daemon::start(&place.config(""));
+    // No port has buffers for that.
+    place.ip("link set pvs0 mtu 9000");
+    daemon.wait_for_log("an MTU of 9000 can't be had");
+    place.wait_for_mirror(&["mtu 1500"]);
+    // Less is always possible.
+    place.ip("link set pvs0 mtu 1400");
+    std::thread::sleep(Duration::from_millis(300));
+    place.wait_for_mirror(&["mtu 1400"]);
+    place.ip("link set pvs0 address 02:00:00:00:00:77");
+    std::thread::sleep(Duration::from_millis(500));
+    // The driver of this port takes any address and keeps none.
+    let told = daemon.log();
+    assert!(told.contains("02:00:00:00:00:77"), "{told}");
     daemon.signal("TERM");
     assert_eq!(daemon.end(), Some(0));
 }

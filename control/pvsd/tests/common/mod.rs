@@ -51,13 +51,30 @@ impl Place {
     }
 
     pub fn links(&self) -> String {
-        text(
-            &Command::new("ip")
-                .args(["-n", &self.netns, "-o", "link"])
-                .output()
-                .unwrap()
-                .stdout,
-        )
+        self.ip("-o link")
+    }
+
+    /// `ip -n NAMESPACE WORDS`, and what it says.
+    pub fn ip(&self, words: &str) -> String {
+        let words = words.split_whitespace();
+        let said = Command::new("ip")
+            .args(["-n", &self.netns].into_iter().chain(words))
+            .output()
+            .unwrap();
+        text(&said.stdout)
+    }
+
+    /// Waits for a mirror whose line contains all of these.
+    pub fn wait_for_mirror(&self, wanted: &[&str]) {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let line = self.ip("-o link show pvs0");
+            if wanted.iter().all(|part| line.contains(part)) {
+                return;
+            }
+            assert!(Instant::now() < until, "no {wanted:?} in {line}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
