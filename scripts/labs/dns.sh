@@ -1,16 +1,27 @@
 # Checks with UDP: the real servers answer names, and the virtual address is asked.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-# ask [OPTION...]: one question on a port of its own; the answer tells the server.
+# A port that asked nothing in this lab before. What the client's kernel picks by chance is now and
+# then a port whose connection the director still has.
+new_port() {
+    local port=20000
+    [[ ! -e $run/asked_from ]] || read -r port <"$run/asked_from"
+    echo $((port + 1)) | tee "$run/asked_from"
+}
+
+# ask PORT: one question from there, not repeated; the answer tells the server.
 ask() {
-    on client dig +short +tries=1 +time=1 "$@" "@$vip_address" TXT server.lab | tr -d '"'
+    on client dig +short +tries=1 +time=2 -b "$(address_of client)#$1" "@$vip_address" \
+        TXT server.lab | tr -d '"'
 }
 
 # Questions take turns between the servers.
 answers_alternate() {
     local answers number count=10
-    answers=$(for ((number = 0; number < count; number++)); do ask; done)
-    echo "$answers"
+    for ((number = 0; number < count; number++)); do
+        ask "$(new_port)"
+    done | tee "$run/answers"
+    answers=$(cat "$run/answers")
     same "answers" "$count" "$(wc -l <<<"$answers")"
     same "servers that answered" "$(server_addresses)" "$(sort -u <<<"$answers")"
     same "answers that are like the one before" 0 "$(uniq -d <<<"$answers" | wc -l)"
@@ -25,16 +36,17 @@ server_addresses() {
 
 # Two questions from one port are one connection, and so are for one server.
 one_port_is_one_connection() {
-    local port=40053 first
-    first=$(ask -b "$(address_of client)#$port")
-    same "second answer" "$first" "$(ask -b "$(address_of client)#$port")"
+    local port first
+    port=$(new_port)
+    first=$(ask "$port")
+    same "second answer" "$first" "$(ask "$port")"
     same "entries" 1 "$(connections | grep -cF "$(endpoint "$(address_of client)" "$port") ")"
 }
 
 # A question without rules is refused by Linux, at once, and not just dropped.
-question_refused() { (ask || true) | grep -F 'connection refused'; }
+question_refused() { (ask "$(new_port)" || true) | grep -F 'connection refused'; }
 
-asked_by() { grep -oE 'query\[TXT\] server.lab from .*' "$run/$1/dns.log" | cut -d ' ' -f 4; }
+asked_by() { awk '/query\[TXT\] server.lab from/ { print $NF }' "$run/$1/dns.log"; }
 
 question_is_logged() { [[ $(asked_by "$1" | wc -l) -gt $2 ]]; }
 
@@ -43,7 +55,7 @@ client_asks() {
     local host before
     for host in "${real_servers[@]}"; do
         before=$(asked_by "$host" | wc -l)
-        answers_alternate >/dev/null
+        answers_alternate
         eventually 3 question_is_logged "$host" "$before"
         same "who asks $host" "$(address_of client)" "$(asked_by "$host" | sort -u)"
     done

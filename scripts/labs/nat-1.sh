@@ -5,6 +5,7 @@
 # shellcheck shell=bash disable=SC2034
 
 vip=172.20.10.8:80
+dip=192.168.56.11
 segments=(public inside)
 hosts=(client outside rs2 rs3)
 wires=(

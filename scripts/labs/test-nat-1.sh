@@ -19,16 +19,16 @@ servers_reach_outside() {
 
 # A third server on the director itself: its replies come from Linux and are translated on their way out.
 director_serves() {
-    local pages own=192.168.56.11 sums
+    local pages own=$dip sums
     server_up director "$own" 8080
-    on director ipvsadm -a -t "$vip" -r "$own:8080" -m
+    on director ipvsadm -a -t "$vip" -r "$(endpoint "$own" 8080)" -m
     pages=$(fetch_many 9)
     same "pages by server" "3 3 3" "$(sort <<<"$pages" | uniq -c | awk '{ print $1 }' | xargs)"
     same "pages of the director" 3 "$(grep -cxF "$own" <<<"$pages")"
-    same "who asked the director" "172.20.10.2 " "$(logged_clients director)"
+    same "who asked the director" "$(address_of client) " "$(logged_clients director)"
     sums=$(for _ in 1 2 3; do fetch client "http://$vip/big" --range 0-9999999 | cksum; done)
     grep -qxF "$(head -c 10000000 "$run/director/big" | cksum)" <<<"$sums"
-    on director ipvsadm -d -t "$vip" -r "$own:8080"
+    on director ipvsadm -d -t "$vip" -r "$(endpoint "$own" 8080)"
     end_process nginx-director
 }
 
