@@ -98,6 +98,23 @@ fn the_poll_loop_neither_allocates_nor_frees() {
             turn(&mut d, side, &case.frame);
         }
     }
+    // Tunnels, and a service that has nobody; what is too long or too old is answered.
+    for servers in [
+        &[("192.168.1.1:80", Method::Tunnel)][..],
+        &[("[fd01::1]:80", Method::Tunnel)],
+        &[],
+    ] {
+        let mut d = scenario::director(servers).unwrap();
+        for case in corpus::cases() {
+            turn(&mut d, Side::Client, &case.frame);
+        }
+        let client = at("10.9.0.1:4001");
+        for len in [1, 1400, 1472] {
+            let packet = udp(client, at("10.0.0.100:53"), &vec![b'x'; len]);
+            turn(&mut d, Side::Client, &from_client(&packet));
+        }
+        assert!(d.totals().icmp_sent > 0);
+    }
     for port in 1000..1500 {
         let client = SocketAddr::new("10.9.0.1".parse().unwrap(), port);
         for signal in [SYN, ACK, FIN | ACK, RST] {

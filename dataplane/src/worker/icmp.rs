@@ -7,6 +7,7 @@
 //! path MTU discovery lives on, which the kernel does not limit either (`icmpv4_mask_allow`, `icmp.ratemask`).
 
 use super::View;
+use super::forward::path_mtu;
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::Verdict;
 use super::rewrite;
@@ -146,7 +147,8 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
         return None;
     }
     let header = (F::HEADER_LEN + icmp::Header::LEN) as u32;
-    let quoted = F::LEN_MAX.checked_sub(header)?.min(meta.ip_len);
+    let len_max = F::LEN_MAX.min(path_mtu(view, &way));
+    let quoted = len_max.checked_sub(header)?.min(meta.ip_len);
     let limited = !matches!(error, Error::TooBig(_));
     if limited && !hops.limit.take(view.now) {
         view.stats.count_icmp_limited();
