@@ -123,3 +123,25 @@ fn a_neighbour_with_another_hardware_address_is_followed_at_once() {
     d.route(fib_with(Some(Neighbour::Resolved(mac)), 2, true));
     assert_eq!(to(&mut d, ACK), mac);
 }
+
+#[test]
+fn linux_is_asked_to_watch_a_neighbour_that_it_happens_to_know() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    let mac = MacAddr([2, 7, 7, 7, 7, 7]);
+    let send = |d: &mut Director, flags| {
+        d.send(
+            Side::Client,
+            &from_client(&tcp(at(CLIENT), at(VIP), flags, b"")),
+        )
+        .unwrap()
+        .len()
+    };
+    d.route(fib_with(Some(Neighbour::Unwatched(mac)), 2, true));
+    assert_eq!(send(&mut d, SYN), 1, "it is used meanwhile");
+    assert_eq!(d.wishes(), [at(SERVER).ip()]);
+    send(&mut d, ACK);
+    assert!(d.wishes().is_empty(), "once for each way that is found");
+    d.route(fib_with(Some(Neighbour::Resolved(mac)), 3, true));
+    send(&mut d, ACK);
+    assert!(d.wishes().is_empty(), "it is watched now");
+}

@@ -8,7 +8,7 @@
 //! - [`tap`]: the persistent mirror tap of a port
 //! - [`mirror`]: links, addresses, routes and neighbours as a pure value fed by netlink messages
 //! - [`watcher`]: the netlink sockets that feed it
-//! - [`neighbour`]: next hops that the kernel is asked to keep resolved
+//! - [`neighbour`]: next hops that the kernel is asked to keep resolved; `timers` says how closely
 //! - [`exchange`]: frames between the workers' rings and the taps
 //! - [`ingress`]: keeping the host's own stack away from a netdev that serves as a port
 #![deny(unsafe_code)]
@@ -23,6 +23,7 @@ mod netlink;
 pub mod netns;
 mod nft;
 pub mod tap;
+mod timers;
 mod tun;
 pub mod watcher;
 

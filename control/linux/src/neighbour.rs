@@ -5,6 +5,11 @@
 //! (NTF_EXT_MANAGED, Linux 5.16), which the kernel probes by itself. The same request carries
 //! NTF_USE and is repeated every [`REFRESH`], which is all that older kernels understand of it.
 //!
+//! The kernel looks after managed neighbours every five seconds, and a change that nobody announces should
+//! show earlier. So those that are resolved are asked for every [`LOOK_AFTER`]; with the timers of a
+//! mirror tap (`timers.rs`), which let a neighbour pass for reachable for half a second or so, that makes
+//! Linux ask each of them about twice a second whether it is still there.
+//!
 //! The servers' next hops are kept while the servers are configured. Those that workers ask for
 //! (clients and gateways on the link) are kept for [`KEEP`] after the last request, a gateway that answers
 //! as long as a route leads to it, and one that does not answer for [`KEEP_UNRESOLVED`] only; there are
@@ -28,6 +33,12 @@ use std::time::{Duration, Instant};
 
 /// How often a wanted neighbour is asked for again.
 pub const REFRESH: Duration = Duration::from_secs(25);
+
+/// How often the kernel is reminded of a neighbour that is resolved.
+pub const LOOK_AFTER: Duration = Duration::from_millis(250);
+
+/// Reminders in one turn at most; with more neighbours each has its turn less often.
+const REMINDERS_MAX: usize = 256;
 
 /// How long a neighbour that a worker asked for is kept.
 pub const KEEP: Duration = Duration::from_secs(300);
@@ -150,6 +161,27 @@ impl Plan {
         });
         actions
     }
+
+    /// Reminders of neighbours that are resolved, those first whose last one was longest ago.
+    fn look_after(&mut self, mirror: &Mirror, now: Instant) -> Vec<Action> {
+        let resolved = |hop: &NextHop| mirror.neighbour(*hop) == NeighbourView::Resolved;
+        let due = |wanted: &Wanted| {
+            let at = wanted.asked?;
+            (now.duration_since(at) >= LOOK_AFTER).then_some(at)
+        };
+        let wanted = self.wanted.iter_mut();
+        let mut due: Vec<_> = wanted
+            .filter_map(|(hop, wanted)| Some((due(wanted)?, *hop, wanted)))
+            .filter(|(_, hop, _)| resolved(hop))
+            .collect();
+        due.sort_by_key(|(at, ..)| *at);
+        let turn = due.into_iter().take(REMINDERS_MAX);
+        turn.map(|(_, hop, wanted)| {
+            wanted.asked = Some(now);
+            Action::Manage(hop)
+        })
+        .collect()
+    }
 }
 
 impl Wanted {
@@ -230,6 +262,13 @@ impl NeighbourKeeper {
     /// Does what is due; to be called after each update and at least once a second.
     pub fn tick(&mut self, mirror: &Mirror, now: Instant) {
         for action in self.plan.tick(mirror, now) {
+            self.carry_out(action);
+        }
+    }
+
+    /// Reminds the kernel of those that are resolved; to be called every [`LOOK_AFTER`].
+    pub fn look_after(&mut self, mirror: &Mirror, now: Instant) {
+        for action in self.plan.look_after(mirror, now) {
             self.carry_out(action);
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! A persistent tap in the namespace of the operator's choice, attached by name: its addresses,
 //! routes and index outlive pvsd, whatever kills it. While pvsd is away it has no carrier. What a
-//! new tap gets from its port are the hardware address, the MTU and the state up; on one that was
+//! new tap gets from its port are the hardware address, the MTU and the state up, and from `timers.rs` how
+//! Linux looks after neighbours there; on one that was
 //! there already the hardware address is set if it differs, and the MTU if it is more than the port can
 //! send, since the rest is the operator's. No offload is negotiated, so every frame carries complete checksums.
 
 use crate::netlink::Requests;
-use crate::{Error, Namespace, tun};
+use crate::{Error, Namespace, timers, tun};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use pvs_proto::MacAddr;
@@ -59,6 +60,9 @@ impl MirrorTap {
         let link = find(&mut netlink, name)?.ok_or_else(|| Error::TapGone {
             name: name.to_owned(),
         })?;
+        if created {
+            timers::set(namespace, name)?;
+        }
         set_up(&mut netlink, &link, config, created)?;
         // Last: a process that is killed before this line leaves no half-made tap behind.
         tun::set_persist(&fd, true).map_err(cannot(name, "make it persistent"))?;

@@ -10,6 +10,7 @@ use pvs_control::server::Handle;
 use pvs_dataplane::fib::Fib;
 use pvs_dataplane::worker::ResolveRequest;
 use pvs_epoch::Publisher;
+use pvs_linux::neighbour::LOOK_AFTER;
 use pvs_linux::{Error, LocalAddresses, NeighbourKeeper, Watcher};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -23,7 +24,7 @@ const TURN: Duration = Duration::from_millis(5);
 /// A pause after a failure, so that one that stays does not fill the log.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
-/// How often managed neighbours are looked after.
+/// How often it is thought over which neighbours are managed.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Local addresses, to the store.
@@ -63,6 +64,7 @@ impl MirrorThread {
         let mut told = HashSet::new();
         let (mut local, mut interfaces) = (None, Vec::new());
         let mut ticked = Instant::now();
+        let mut looked = ticked;
         while !stop.load(Relaxed) {
             match self.watcher.poll(TURN) {
                 Ok(Some(update)) => {
@@ -101,6 +103,10 @@ impl MirrorThread {
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.keeper.tick(self.watcher.mirror(), ticked);
+            }
+            if looked.elapsed() >= LOOK_AFTER {
+                looked = Instant::now();
+                self.keeper.look_after(self.watcher.mirror(), looked);
             }
         }
         self.keeper.release_all();

@@ -320,8 +320,10 @@ fn hop_of(
     n: Neighbour,
     hops: &mut Vec<Hop>,
 ) -> Option<HopIndex> {
-    let Neighbour::Resolved(mac) = n else {
-        return None;
+    let (mac, watched) = match n {
+        Neighbour::Resolved(mac) => (mac, true),
+        Neighbour::Unwatched(mac) => (mac, false),
+        Neighbour::Failed => return None,
     };
     let on = interfaces.get(usize::from(i.0))?;
     hops.push(Hop {
@@ -331,6 +333,7 @@ fn hop_of(
         port: on.port,
         vlan: on.vlan,
         mtu: on.mtu,
+        watched,
     });
     Some(HopIndex(u32::try_from(hops.len() - 1).ok()?))
 }

@@ -64,6 +64,8 @@ pub struct Hop {
     pub vlan: VlanId,
     /// Largest IP packet on the way there, in bytes.
     pub mtu: u32,
+    /// Somebody sees to it that this stays true. If not, a worker that sends there asks for it.
+    pub watched: bool,
 }
 
 /// A set of next hops that [`FibBuilder::several`] was given.
@@ -109,6 +111,8 @@ pub enum Route<A> {
 pub enum Neighbour {
     /// Reachable, stale, in delay, probed or permanent: frames go there.
     Resolved(MacAddr),
+    /// The same, but Linux does not keep asking whether it is still so.
+    Unwatched(MacAddr),
     /// Resolution failed; nothing is sent there until it succeeds.
     Failed,
 }
@@ -232,6 +236,8 @@ pub trait Lookup<A> {
     #[doc(hidden)]
     fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A>;
     #[doc(hidden)]
+    fn next_hop(&self, dst: A) -> Option<(InterfaceIndex, A)>;
+    #[doc(hidden)]
     fn source(&self, dst: A) -> Option<A>;
 }
 
@@ -257,6 +263,18 @@ impl<A: Address> Lookup<A> for Routes<A> {
 
     fn is_local(&self, dst: A) -> bool {
         self.way_index(dst) == WayIndex::LOCAL
+    }
+
+    fn next_hop(&self, dst: A) -> Option<(InterfaceIndex, A)> {
+        match self.way(dst).target {
+            Target::OnLink(interface) => Some((interface, dst)),
+            Target::Via(interface, gateway) => Some((interface, gateway)),
+            Target::Several(group) => {
+                let (leg, _) = self.group(group)?.leg(dst)?;
+                Some((leg.interface, leg.gateway.unwrap_or(dst)))
+            }
+            Target::Local | Target::Elsewhere | Target::Unreachable => None,
+        }
     }
 
     fn source(&self, dst: A) -> Option<A> {
@@ -314,6 +332,12 @@ impl Fib {
         addr: F::Addr,
     ) -> Route<F::Addr> {
         F::routes(self).neighbour(interface, addr)
+    }
+
+    /// The neighbour that packets to an address go to.
+    #[must_use]
+    pub fn next_hop<F: FibFamily>(&self, dst: F::Addr) -> Option<(InterfaceIndex, F::Addr)> {
+        F::routes(self).next_hop(dst)
     }
 
     /// True if a packet to this address is for Linux itself.

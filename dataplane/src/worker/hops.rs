@@ -122,11 +122,13 @@ pub(super) fn route<'a, F: FibFamily>(
 ) -> Result<(HopIndex, &'a Hop), Verdict> {
     let unreachable = Verdict::drop(DropReason::HostUnreachable);
     match view.fib.route::<F>(address) {
-        Route::Hop(index) => view
-            .fib
-            .hop(index)
-            .map(|hop| (index, hop))
-            .ok_or(unreachable),
+        Route::Hop(index) => {
+            let hop = view.fib.hop(index).ok_or(unreachable)?;
+            if !hop.watched {
+                keep_watched::<F>(view, address);
+            }
+            Ok((index, hop))
+        }
         Route::Local => Err(Verdict::Punt(PuntClass::Local)),
         Route::Unresolved(interface, neighbour) => Err(Verdict::Wait(interface, neighbour.into())),
         Route::Failed(interface, neighbour) => {
@@ -138,5 +140,15 @@ pub(super) fn route<'a, F: FibFamily>(
         }
         Route::Elsewhere => Err(Verdict::drop(DropReason::NoPort)),
         Route::Unreachable => Err(unreachable),
+    }
+}
+
+/// Linux happens to know this neighbour. It is asked to see that it stays right: the way is cached, and Linux
+/// has no traffic of its own to notice a change by.
+#[cold]
+fn keep_watched<F: FibFamily>(view: &View<'_>, towards: F::Addr) {
+    if let Some((interface, neighbour)) = view.fib.next_hop::<F>(towards) {
+        let address = neighbour.into();
+        let _ = view.resolve.push(ResolveRequest { interface, address });
     }
 }

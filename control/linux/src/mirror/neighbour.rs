@@ -3,7 +3,7 @@
 use super::link::mac;
 use netlink_packet_route::neighbour::NeighbourState;
 use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage,
+    NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
 };
 use pvs_dataplane::fib::Neighbour;
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ pub(crate) fn read(message: &NeighbourMessage) -> Option<((u32, IpAddr), Known)>
     if header.flags.contains(NeighbourFlags::Proxy) {
         return None;
     }
-    let (mut address, mut lladdr) = (None, None);
+    let (mut address, mut lladdr, mut managed) = (None, None, false);
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(a)) => {
@@ -46,19 +46,26 @@ pub(crate) fn read(message: &NeighbourMessage) -> Option<((u32, IpAddr), Known)>
                 address = Some(IpAddr::V6(*a))
             }
             NeighbourAttribute::LinkLayerAddress(bytes) => lladdr = mac(bytes),
+            NeighbourAttribute::ExtFlags(flags) => {
+                managed = flags.contains(NeighbourExtFlags::Managed)
+            }
             _ => (),
         }
     }
     let address = address.filter(|a| !a.is_multicast())?;
     use NeighbourState as S;
+    let fixed = matches!(header.state, S::Permanent | S::Noarp)
+        || header.flags.contains(NeighbourFlags::ExtLearned);
     let state = match header.state {
         S::Reachable | S::Stale | S::Delay | S::Probe | S::Permanent | S::Noarp => {
-            lladdr.map(Neighbour::Resolved)
+            lladdr.map(if managed || fixed {
+                Neighbour::Resolved
+            } else {
+                Neighbour::Unwatched
+            })
         }
         S::Failed => Some(Neighbour::Failed),
         _ => None,
     };
-    let fixed = matches!(header.state, S::Permanent | S::Noarp)
-        || header.flags.contains(NeighbourFlags::ExtLearned);
     Some(((header.ifindex, address), Known { state, fixed }))
 }

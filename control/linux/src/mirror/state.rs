@@ -268,7 +268,7 @@ impl Mirror {
             Some(known) => match known.state {
                 None => NeighbourView::Asked,
                 Some(Neighbour::Failed) => NeighbourView::Failed,
-                Some(Neighbour::Resolved(_)) => NeighbourView::Resolved,
+                Some(Neighbour::Resolved(_) | Neighbour::Unwatched(_)) => NeighbourView::Resolved,
             },
         }
     }

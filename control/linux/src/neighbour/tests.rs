@@ -66,6 +66,38 @@ fn one_that_the_kernel_gave_up_is_asked_for_again_after_a_second() {
 }
 
 #[test]
+fn those_that_are_resolved_are_looked_after_each_in_its_turn() {
+    let (mut mirror, mut plan, start) = lab();
+    let many = (0..REMINDERS_MAX + 10).map(|n| format!("10.0.{}.{}", n / 250, n % 250));
+    plan.servers = many.clone().map(|a| a.parse().unwrap()).collect();
+    plan.servers.insert("10.0.3.1".parse().unwrap());
+    add(&mut mirror, unicast("10.0.0.0/16", &[oif(TAP0)]));
+    for address in many {
+        know(&mut mirror, &address, NeighbourState::Stale);
+    }
+    assert_eq!(plan.tick(&mirror, start).len(), REMINDERS_MAX + 11);
+    assert_eq!(
+        plan.look_after(&mirror, start + LOOK_AFTER / 2),
+        [],
+        "just asked"
+    );
+    let mut reminded = BTreeSet::new();
+    for (turn, count) in [(1, REMINDERS_MAX), (2, REMINDERS_MAX)] {
+        let actions = plan.look_after(&mirror, start + LOOK_AFTER * turn);
+        assert_eq!(actions.len(), count);
+        reminded.extend(actions.into_iter().map(|action| match action {
+            Action::Manage(hop) => hop,
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert_eq!(
+        reminded.len(),
+        REMINDERS_MAX + 10,
+        "not the one that is unknown"
+    );
+}
+
+#[test]
 fn a_permanent_neighbour_is_never_touched() {
     let (mut mirror, mut plan, start) = lab();
     know(&mut mirror, "10.0.0.7", NeighbourState::Permanent);

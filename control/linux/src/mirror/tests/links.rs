@@ -2,6 +2,7 @@
 
 use super::*;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVlan, LinkInfo};
+use netlink_packet_route::neighbour::NeighbourExtFlags;
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use pvs_proto::VlanId;
 
@@ -57,6 +58,29 @@ fn what_is_not_followed_is_said() {
 }
 
 #[test]
+fn a_neighbour_is_watched_while_the_kernel_manages_it() {
+    let mut m = mirror();
+    add(&mut m, unicast("10.0.0.0/24", &[oif(TAP0)]));
+    let watched = |m: &mut Mirror| {
+        let update = m.update().unwrap();
+        let Route::Hop(at) = to4(&update, "10.0.0.7") else {
+            panic!()
+        };
+        update.fib.hop(at).unwrap().watched
+    };
+    let heard_of = neighbour(TAP0, "10.0.0.7", NeighbourState::Stale, Some(7));
+    see(&mut m, heard_of.clone());
+    assert!(!watched(&mut m));
+    let mut managed = heard_of.clone();
+    let flags = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
+    managed.attributes.push(flags);
+    see(&mut m, managed);
+    assert!(watched(&mut m));
+    see(&mut m, heard_of);
+    assert!(!watched(&mut m));
+}
+
+#[test]
 fn states_of_neighbours() {
     use NeighbourState as S;
     let mut m = mirror();
@@ -87,6 +111,7 @@ fn states_of_neighbours() {
         (hop.mac, hop.source, hop.port, hop.mtu),
         (mac(8), mac(TAP0 as u8), PortIndex(0), 1500)
     );
+    assert!(hop.watched, "the operator's is the operator's business");
     let gone = neighbour(TAP0, "10.0.0.7", S::Permanent, Some(8));
     m.apply(&RouteNetlinkMessage::DelNeighbour(gone), false);
     assert_eq!(resolved(&mut m), "unresolved");
