@@ -33,6 +33,10 @@ http {
             return 200 "$address\n";
         }
         location /big { root $directory; }
+        location /slow {
+            alias $directory/big;
+            limit_rate 10m;
+        }
         location /upload/ {
             root $directory;
             dav_methods PUT;

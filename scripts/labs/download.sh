@@ -1,0 +1,46 @@
+# A download that takes some seconds, and what disturbs it meanwhile.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+# download_start PORT: 50 MB from the VIP, which the server sends at 10 MB a second.
+download_start() {
+    rm -f "$run/download"
+    spawn download client "$run/download.log" curl --silent --show-error --noproxy '*' \
+        --max-time 60 --output "$run/download" "http://${vip%:*}:$1/slow"
+    eventually 5 download_has 1000000
+}
+
+download_size() { stat -c %s "$run/download" 2>/dev/null || echo 0; }
+
+download_has() { (($(download_size) >= $1)); }
+
+# The longest time without a byte from now to the end, in milliseconds.
+longest_stall() {
+    local size=-1 before=-1 since worst=0 now
+    since=$(now_ms)
+    while pid_of download >/dev/null; do
+        before=$size
+        size=$(download_size)
+        now=$(now_ms)
+        ((now - since <= worst)) || worst=$((now - since))
+        ((size == before)) || since=$now
+        sleep 0.01
+    done
+    printf '%s\n' "$worst"
+}
+
+# survives HOST PORT BOUND-MS CHANGE...: the download is whole although the change happened on its
+# way, and stood still for less than the bound.
+survives() {
+    local host=$1 port=$2 bound=$3 stall started
+    shift 3
+    started=$(now_ms)
+    download_start "$port"
+    "$@" &
+    stall=$(longest_stall)
+    wait $!
+    cat "$run/download.log"
+    measured "longest stall $stall ms, the whole took $(($(now_ms) - started)) ms"
+    same "bytes" "$big_bytes" "$(download_size)"
+    cmp "$run/download" "$run/$host/big"
+    less "milliseconds of the longest stall" "$bound" "$stall"
+}
