@@ -36,6 +36,8 @@ pub struct Watcher {
     mirror: Mirror,
     /// Events were lost: list everything.
     lost: bool,
+    /// How often the kernel had no room for events.
+    overruns: u64,
     /// When the burst that is being collected began.
     burst: Option<Instant>,
     /// When to list the routes once more.
@@ -59,6 +61,7 @@ impl Watcher {
             requests: Requests::open(namespace)?,
             mirror: Mirror::new(taps),
             lost: true,
+            overruns: 0,
             burst: Some(now),
             settle: None,
             cost: Duration::ZERO,
@@ -92,6 +95,12 @@ impl Watcher {
     #[must_use]
     pub fn mirror(&self) -> &Mirror {
         &self.mirror
+    }
+
+    /// How often events were lost, because more came than were read; each time everything was listed anew.
+    #[must_use]
+    pub fn overruns(&self) -> u64 {
+        self.overruns
     }
 
     /// Waits at most `limit` for something to change.
@@ -129,12 +138,16 @@ impl Watcher {
 
     fn collect(&mut self) -> Result<(), Error> {
         let (mirror, lost) = (&mut self.mirror, &mut self.lost);
+        let overruns = &mut self.overruns;
         let any = self.events.drain(|event| match event {
             Event::Message(message) => {
                 mirror.apply(&message.body, message.flags & NLM_F_REPLACE != 0);
             }
             Event::NextHop => mirror.doubt(Doubts::ALL),
-            Event::Overrun => *lost = true,
+            Event::Overrun => {
+                *lost = true;
+                *overruns += 1;
+            }
         })?;
         if any {
             self.burst.get_or_insert_with(Instant::now);

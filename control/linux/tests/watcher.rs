@@ -367,10 +367,13 @@ fn a_burst_is_one_update_and_lost_events_are_made_good() {
     let mut all = |u: &Update| to4(&u.fib, "10.234.95.1") == ask4("192.0.2.254");
     let update = within(&mut watcher, limit, "all routes", &mut all);
     assert!(update.fib.version <= 6, "{} updates", update.fib.version);
+    let overruns = watcher.overruns();
+    assert!(overruns > 0, "the kernel had room for all events");
     lab.ip(&format!("-batch {}", file.display()));
     std::fs::remove_file(&file).unwrap();
     let mut none = |u: &Update| to4(&u.fib, "10.234.95.1") == Route::Unreachable;
     within(&mut watcher, limit, "none of them", &mut none);
+    assert!(watcher.overruns() > overruns);
 }
 
 #[test]
