@@ -156,7 +156,7 @@ fn ended(payload: &[u8]) -> io::Result<()> {
 }
 
 /// The messages in one datagram.
-fn split(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
+pub(crate) fn split(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
     std::iter::from_fn(move || {
         let message = NetlinkBuffer::new_checked(bytes).ok()?;
         let aligned = (message.length() as usize).next_multiple_of(4);
@@ -165,7 +165,7 @@ fn split(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8]>> {
     })
 }
 
-fn decode(raw: &NetlinkBuffer<&[u8]>) -> Option<RouteNetlinkMessage> {
+pub(crate) fn decode(raw: &NetlinkBuffer<&[u8]>) -> Option<RouteNetlinkMessage> {
     let kind = raw.message_type();
     RouteNetlinkMessage::parse_with_param(raw.payload(), kind)
         .inspect_err(|error| tracing::warn!(kind, %error, "a netlink message could not be decoded"))

@@ -3,6 +3,7 @@
 mod links;
 mod routes;
 mod survey;
+mod vlans;
 
 use super::*;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
