@@ -4,7 +4,7 @@
 use pvs_control::status::{LinuxView, PortView};
 use pvs_dataplane::stats::Totals;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The newest report of one thread. Its lock is held for as long as it takes to copy a pointer.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ impl<T> Slot<T> {
 /// Main's report: the devices, which only it may ask, and what the workers did since its last look.
 #[derive(Debug, Default)]
 pub struct Sample {
+    /// When it looked; `None` before it has.
+    pub at: Option<Instant>,
     /// The time between the last two looks; zero before the second one.
     pub interval: Duration,
     /// The ports.
@@ -41,6 +43,8 @@ pub struct Sample {
 /// The mirror's report.
 #[derive(Debug, Default)]
 pub struct MirrorReport {
+    /// When it was made; `None` before the first one.
+    pub at: Option<Instant>,
     /// What Linux knows.
     pub linux: LinuxView,
     /// The version of the forwarding information that each worker uses.

@@ -62,6 +62,7 @@ impl Reporter {
         self.reported = Some(now);
         self.changed = false;
         let report = MirrorReport {
+            at: Some(now),
             linux: self.linux(mirror, keeper, fibs, now),
             seen: fibs.seen().collect(),
         };
@@ -80,6 +81,8 @@ impl Reporter {
         let (for_servers, for_clients, refused) = keeper.counts();
         LinuxView {
             namespace: self.namespace.clone(),
+            // Whoever asks knows how much later it is.
+            age_ms: 0,
             interfaces: sights.iter().map(interface).collect(),
             addresses: sights.iter().flat_map(addresses).collect(),
             routes_v4: amounts.routes_v4 as u64,

@@ -51,6 +51,7 @@ impl<'a> Sampler<'a> {
         let totals: Vec<_> = self.workers.iter().map(|worker| worker.totals()).collect();
         let before = self.before.iter().flat_map(|(_, before)| before);
         let sample = Sample {
+            at: Some(now),
             interval: interval.unwrap_or_default(),
             ports: (0..)
                 .zip(&self.ports)

@@ -4,8 +4,8 @@ use crate::board::{Board, MirrorReport, Sample};
 use crate::config::IdleConfig;
 use crate::losses;
 use pvs_control::status::{
-    EndsView, ExchangeView, IcmpErrorsView, LossView, PuntView, ServicesView, StatusView,
-    TableView, VersionView, WorkerState, WorkerView,
+    EndsView, ExchangeView, IcmpErrorsView, LinuxView, LossView, PuntView, ServicesView,
+    StatusView, TableView, VersionView, WorkerState, WorkerView,
 };
 use pvs_dataplane::engine::Handle;
 use pvs_dataplane::punt::{PUNT_RING_MAX, PuntClass, PuntRings};
@@ -16,7 +16,7 @@ use pvs_linux::ExchangeCounters;
 use pvs_sched::Snapshot;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What stays as it is while pvsd runs.
 #[derive(Clone, Debug)]
@@ -71,11 +71,17 @@ impl Inspector {
             .collect();
         let sum = |figure: fn(&Totals) -> u64| totals.iter().map(figure).sum();
         let facts = &self.facts;
+        let age_ms = |at: Option<Instant>| millis(at.unwrap_or(facts.started).elapsed());
+        let linux = LinuxView {
+            age_ms: age_ms(mirror.at),
+            ..mirror.linux.clone()
+        };
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             dpdk: facts.dpdk.clone(),
             uptime_secs: facts.started.elapsed().as_secs(),
-            interval_ms: u64::try_from(sample.interval.as_millis()).unwrap_or(u64::MAX),
+            interval_ms: millis(sample.interval),
+            sample_age_ms: age_ms(sample.at),
             // One worker owns every connection.
             steering: "alone".to_owned(),
             ports: sample.ports.clone(),
@@ -96,7 +102,7 @@ impl Inspector {
                 outstanding: snapshots.outstanding() as u64,
             },
             services: ServicesView::default(),
-            linux: mirror.linux.clone(),
+            linux,
             punts: PuntClass::ALL.map(|class| self.punts(class)).into(),
             exchange: exchange(&self.exchange),
             icmp_errors: Some(IcmpErrorsView {
@@ -163,6 +169,10 @@ impl Inspector {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn tables([v4, v6]: [u64; 2], connections: u64, connections_v6: u64) -> Vec<TableView> {
     let view = |family: &str, used, capacity| TableView {
         family: family.to_owned(),
@@ -186,5 +196,87 @@ fn exchange(counters: &ExchangeCounters) -> ExchangeView {
         inject_full: read(&counters.inject_full),
         pool_empty: read(&counters.pool_empty),
         too_long: read(&counters.too_long),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pvs_control::status::attention;
+
+    fn inspector(polls: &[u64]) -> Inspector {
+        let handle = || Handle {
+            cells: Arc::new(pvs_sched::Cells::new(1)),
+            stats: Arc::default(),
+            inject: Arc::new(crossbeam::queue::ArrayQueue::new(1)),
+            mailbox: Arc::default(),
+        };
+        let facts = Facts {
+            started: Instant::now(),
+            dpdk: "DPDK".into(),
+            cores: (0..polls.len()).collect(),
+            idle: IdleConfig::Poll,
+            capacity: [1024; 2],
+            table_huge_pages: false,
+            buffer_huge_pages: false,
+        };
+        let inspector = Inspector {
+            facts,
+            handles: polls.iter().map(|_| handle()).collect(),
+            punt: Arc::default(),
+            exchange: Arc::default(),
+            board: Arc::default(),
+        };
+        let lately = |polls: &u64| Totals {
+            polls: *polls,
+            received: 3,
+            ..Totals::default()
+        };
+        inspector.board.sample.put(Sample {
+            at: Some(Instant::now()),
+            interval: Duration::from_millis(1500),
+            ports: vec![],
+            workers: polls.iter().map(lately).collect(),
+        });
+        inspector
+    }
+
+    #[test]
+    fn a_worker_that_does_not_poll_and_lags_is_told() {
+        let (mut snapshots, mut readers) = pvs_epoch::channel(Snapshot::default(), 2);
+        for reader in &mut readers {
+            reader.poll();
+        }
+        let version = snapshots.publish(Snapshot::default());
+        readers[0].poll();
+        let status = inspector(&[1000, 0]).status(&snapshots);
+        let seen: Vec<_> = status
+            .workers
+            .iter()
+            .map(|w| (w.state, w.config_seen))
+            .collect();
+        let polling = (WorkerState::Polling, Some(version));
+        assert_eq!(seen, [polling, (WorkerState::Stuck, Some(version - 1))]);
+        assert_eq!(
+            (status.config.published, status.config.outstanding),
+            (version, 1)
+        );
+        assert_eq!(status.workers[0].rx_per_sec, 2);
+        let told = attention(&status);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("worker 1 does not poll: it uses version 1 "),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn before_anybody_has_looked_workers_are_starting() {
+        let (snapshots, _) = pvs_epoch::channel(Snapshot::default(), 1);
+        let inspector = inspector(&[5]);
+        inspector.board.sample.put(Sample::default());
+        let status = inspector.status(&snapshots);
+        assert_eq!(status.workers[0].state, WorkerState::Starting);
+        assert_eq!((status.interval_ms, attention(&status).len()), (0, 0));
     }
 }

@@ -11,6 +11,9 @@ const FULL_PERCENT: u64 = 90;
 /// A next hop of a server that is still being asked for after this time is told.
 const ASKED_SECS_MAX: u64 = 5;
 
+/// What threads of pvsd report every second is told if it is as old as this.
+const AGE_SECS_MAX: u64 = 10;
+
 /// Sentences of one kind at most; the last one says how many more there are.
 const PER_KIND: usize = 4;
 
@@ -19,6 +22,7 @@ const PER_KIND: usize = 4;
 pub fn attention(status: &StatusView) -> Vec<String> {
     let kinds = [
         workers(status),
+        ages(status),
         ports(status),
         interfaces(status),
         hops(status),
@@ -55,6 +59,19 @@ fn workers(status: &StatusView) -> Vec<String> {
             };
             format!("worker {} does not poll{lags}", worker.worker)
         })
+        .collect()
+}
+
+fn ages(status: &StatusView) -> Vec<String> {
+    let ages = [
+        (
+            "the figures of ports, rates and shares are",
+            status.sample_age_ms / 1000,
+        ),
+        ("what is shown of Linux is", status.linux.age_ms / 1000),
+    ];
+    let old = ages.iter().filter(|(_, secs)| *secs >= AGE_SECS_MAX);
+    old.map(|(what, secs)| format!("{what} {secs} s old: pvsd does not keep up"))
         .collect()
 }
 
@@ -214,6 +231,11 @@ mod tests {
         assert!(
             lags.ends_with("uses version 8 of the configuration, the newest is 9"),
             "{lags}"
+        );
+        let old = told(|s| (s.sample_age_ms, s.linux.age_ms) = (9_999, 10_000));
+        assert_eq!(
+            old,
+            "what is shown of Linux is 10 s old: pvsd does not keep up"
         );
         let table = TableView {
             family: "ipv6".into(),

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 pub struct LinuxView {
     /// The namespace's name.
     pub namespace: String,
+    /// How old all this is, in milliseconds.
+    pub age_ms: u64,
     /// Taps, and VLANs and macvlans on them.
     pub interfaces: Vec<InterfaceView>,
     /// Their addresses.

@@ -33,8 +33,10 @@ pub struct StatusView {
     pub dpdk: String,
     /// Since pvsd started, in seconds.
     pub uptime_secs: u64,
-    /// Figures of ports are at most this old; rates and shares are over this time. 0: not known yet.
+    /// The time that rates and shares are over; 0: not known yet.
     pub interval_ms: u64,
+    /// How old the figures of ports, rates and shares are, in milliseconds.
+    pub sample_age_ms: u64,
     /// How packets find their worker.
     pub steering: String,
     /// The ports, in the order of their indices.

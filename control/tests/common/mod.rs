@@ -66,6 +66,7 @@ pub fn rich_status() -> StatusView {
         dpdk: "DPDK 22.11.5".into(),
         uptime_secs: 3 * 86_400 + 4 * 3600 + 5 * 60 + 6,
         interval_ms: 1004,
+        sample_age_ms: 321,
         steering: "alone".into(),
         ports: vec![port(0, Some(true)), port(1, Some(false))],
         workers: vec![worker()],
@@ -213,6 +214,7 @@ fn linux() -> LinuxView {
     addresses.extend((1..=12).map(|last| address("pvs1", &format!("10.0.20.{last}"), 24)));
     LinuxView {
         namespace: "director".into(),
+        age_ms: 99,
         interfaces: vec![
             interface("pvs0", InterfaceKind::Tap, 0, None, false),
             interface("pvs1", InterfaceKind::Tap, 1, None, false),
