@@ -4,9 +4,10 @@
 
 use crate::args::Args;
 use crate::config::{Config, Hugepages};
+use crate::crew::Parts;
 use crate::logging::Log;
 use crate::signals::Watch;
-use crate::threads::{self, Parts};
+use crate::threads;
 use crate::{ports, rules, worker};
 use anyhow::{Context, Result, ensure};
 use pvs_control::reply::Feature;

@@ -6,6 +6,7 @@
 mod args;
 mod board;
 mod config;
+mod crew;
 mod director;
 mod follow;
 mod linux;

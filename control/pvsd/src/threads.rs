@@ -4,27 +4,13 @@
 //! store; main keeps watch. Any of them that ends early ends all.
 
 use crate::args::Args;
-use crate::board::Board;
 use crate::config::Config;
-use crate::linux::{MirrorThread, carry};
+use crate::crew::{Crew, Parts};
+use crate::linux::carry;
 use crate::logging::Log;
-use crate::plane::Dataplane;
-use crate::ports::Ports;
-use crate::recovery::Mirrors;
-use crate::report::Reporter;
-use crate::sampler::Sampler;
 use crate::signals::Watch;
-use crate::status::{Facts, Inspector};
-use crate::watch::Watchman;
 use crate::worker;
 use anyhow::{Context, Result, bail};
-use crossbeam::channel;
-use pvs_control::{Plane, Server, Store};
-use pvs_dataplane::engine::{Engine, Handle};
-use pvs_dataplane::slab::Backing;
-use pvs_dpdk::{DpdkPort, Mbuf};
-use pvs_linux::{Exchange, ExchangePort, Namespace, NeighbourKeeper, Watcher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread::{Builder, Scope, ScopedJoinHandle, scope, sleep};
 use std::time::{Duration, Instant};
@@ -34,22 +20,6 @@ const READY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How often main looks, before pvsd is ready and after.
 const LOOK_PERIODS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
-
-/// What the threads are given.
-pub struct Parts<'a> {
-    /// The bound control socket.
-    pub server: Server,
-    /// The store, with the rules of the configuration.
-    pub store: Store,
-    /// The open ports.
-    pub ports: &'a Ports,
-    /// The mirrors' namespace.
-    pub namespace: Namespace,
-    /// The engine.
-    pub engine: Engine<DpdkPort>,
-    /// A core for each worker.
-    pub cores: Vec<usize>,
-}
 
 /// What the threads tell each other.
 #[derive(Default)]
@@ -82,68 +52,24 @@ pub fn run(
     signals: &mut Watch,
     parts: Parts<'_>,
 ) -> Result<()> {
-    let Parts {
+    let Crew {
         server,
-        mut store,
-        ports,
-        namespace,
-        mut engine,
-        cores,
-    } = parts;
+        store,
+        workers,
+        mut plane,
+        mut exchange,
+        mut mirror,
+        mut watchman,
+        mut sampler,
+    } = Crew::assemble(config, parts)?;
     let signs = Signs::default();
-    let (tell_servers, servers) = channel::unbounded();
-    let (news, heard) = channel::unbounded();
-    let mut watchman = Watchman::new(&ports.open, &engine.handles, heard);
-    let lanes = exchange_ports(ports, &engine.handles)?;
-    let mut exchange = Exchange::new(lanes, Arc::clone(&engine.punt));
-    let board = Arc::<Board>::default();
-    let mut sampler = Sampler::new(
-        &ports.open,
-        &config.port,
-        &engine.handles,
-        Arc::clone(&board),
-    );
-    let inspector = Inspector {
-        facts: facts(config, ports, &engine, &cores),
-        handles: engine.handles.clone(),
-        punt: engine.punt,
-        exchange: exchange.counters(),
-        board: Arc::clone(&board),
-    };
-    let reporter = Reporter::new(board, namespace.name());
-    let netdevs = config.port.iter().map(|p| p.netdev().map(str::to_owned));
-    let mirrors = Mirrors::new(
-        namespace,
-        &ports.open,
-        netdevs.collect(),
-        exchange.new_taps(),
-        news.clone(),
-    );
-    let mut mirror = MirrorThread {
-        watcher: Watcher::new(mirrors.namespace(), mirrors.bindings())?,
-        keeper: NeighbourKeeper::new(mirrors.namespace())?,
-        mirrors,
-        fibs: engine.fibs,
-        store: server.handle(),
-        news,
-        servers,
-        resolve: Arc::clone(&engine.resolve),
-        reporter,
-    };
-    let table_size = u64::from(config.table.connections);
-    let (handles, snapshots) = (engine.handles, engine.snapshots);
-    let mut plane = Dataplane::new(handles, snapshots, tell_servers, table_size, inspector);
-    // The rules of the configuration are there from the workers' first turn.
-    if let Some(snapshot) = store.take_snapshot() {
-        plane.publish(snapshot);
-    }
-    let workers = engine.workers.len();
+    let count = workers.len();
     let idle = config.workers.idle.into();
     scope(|scope| {
         let stop = EndsAll(&signs.stop);
         let signs = &signs;
         let mut started = Vec::new();
-        for (number, (mut worker, core)) in engine.workers.drain(..).zip(cores).enumerate() {
+        for (number, (mut worker, core)) in workers.into_iter().enumerate() {
             started.push(spawn(
                 scope,
                 &format!("pvs-worker-{number}"),
@@ -164,7 +90,7 @@ pub fn run(
             watchman.look();
             sampler.look();
         };
-        let watched = keep_watch(signs, workers, look, || signals.end(args, config, log));
+        let watched = keep_watch(signs, count, look, || signals.end(args, config, log));
         // A notification is a courtesy: there may be nobody who wants it.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         drop(stop);
@@ -221,43 +147,4 @@ fn keep_watch(
         sleep(if announced { after } else { before });
     }
     Ok(())
-}
-
-/// What stays as it is.
-fn facts(config: &Config, ports: &Ports, engine: &Engine<DpdkPort>, cores: &[usize]) -> Facts {
-    let workers = engine.workers.iter();
-    let fits = workers
-        .clone()
-        .map(|worker| worker.capacity().map(u64::from));
-    Facts {
-        started: Instant::now(),
-        dpdk: ports.eal.version(),
-        cores: cores.to_vec(),
-        idle: config.workers.idle,
-        capacity: fits.fold([0; 2], |[v4, v6], [more_v4, more_v6]| {
-            [v4 + more_v4, v6 + more_v6]
-        }),
-        table_huge_pages: workers
-            .clone()
-            .all(|worker| worker.backing() == Backing::Huge),
-        buffer_huge_pages: ports.eal.has_hugepages(),
-    }
-}
-
-fn exchange_ports(
-    ports: &Ports,
-    handles: &[Handle<Mbuf>],
-) -> Result<Vec<ExchangePort<pvs_dpdk::Mempool>>> {
-    let handle = handles.first().context("there is no worker")?;
-    let lanes = ports
-        .open
-        .iter()
-        .zip(ports.bindings())
-        .map(|(open, binding)| ExchangePort {
-            port: binding.port,
-            tap: open.tap(),
-            inject: Arc::clone(&handle.inject),
-            pool: ports.pool,
-        });
-    Ok(lanes.collect())
 }
