@@ -114,6 +114,11 @@ impl<B> PuntRings<B> {
         self.lane(class).ring.pop()
     }
 
+    /// True if this class has no frame.
+    pub fn is_empty_of(&self, class: PuntClass) -> bool {
+        self.lane(class).ring.is_empty()
+    }
+
     /// True if no class has a frame.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|lane| lane.ring.is_empty())

@@ -1,10 +1,12 @@
 //! Frames between the workers' rings and the taps: one thread's loop.
 //!
 //! Punted frames are written to the tap of the port that they came in by, class by class and a bounded
-//! number of each per turn, so that a flood in one class delays the others by one turn at most. Frames
+//! number of each per turn, so that a flood in one class delays the others by one turn at most; and a bounded
+//! number per second, so that no flood takes the whole core and Linux with it (`budget.rs`). Frames
 //! that Linux sends go to the injection ring of the port's worker; if that is full, or the pool is
 //! empty, they are dropped and counted. Nothing here waits for a worker, and no worker waits for it.
 
+use crate::budget::Budget;
 use crate::{Error, MirrorTap};
 use pvs_dataplane::fib::PortIndex;
 use pvs_dataplane::port::{Buf, Pool};
@@ -13,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Frames of a class that one turn takes at most, in the order of [`PuntClass::ALL`].
 const PER_TURN: [usize; PuntClass::ALL.len()] = [128, 64, 64, 16];
@@ -77,6 +79,7 @@ pub struct Exchange<P: Pool> {
     punts: Arc<PuntRings<P::Buf>>,
     counters: Arc<ExchangeCounters>,
     frame: Box<[u8]>,
+    budget: Budget,
     new_taps: Option<Receiver<NewTap>>,
 }
 
@@ -98,6 +101,7 @@ impl<P: Pool> Exchange<P> {
             punts,
             counters: Arc::default(),
             frame: vec![0; FRAME_MAX].into_boxed_slice(),
+            budget: Budget::new(Instant::now()),
             new_taps: None,
         }
     }
@@ -149,8 +153,12 @@ impl<P: Pool> Exchange<P> {
         while let Some((port, tap)) = self.new_taps.as_ref().and_then(|new| new.try_recv().ok()) {
             self.replace_tap(port, tap);
         }
+        self.budget.fill(Instant::now());
         for (class, limit) in PuntClass::ALL.into_iter().zip(PER_TURN) {
             for _ in 0..limit {
+                if self.punts.is_empty_of(class) || !self.budget.take(class) {
+                    break;
+                }
                 let Some(punted) = self.punts.pop(class) else {
                     break;
                 };

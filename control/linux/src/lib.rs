@@ -13,6 +13,7 @@
 //! - [`ingress`]: keeping the host's own stack away from a netdev that serves as a port
 #![deny(unsafe_code)]
 
+mod budget;
 pub mod error;
 pub mod exchange;
 pub mod ingress;
@@ -27,6 +28,7 @@ mod timers;
 mod tun;
 pub mod watcher;
 
+pub use budget::PER_SECOND;
 pub use error::Error;
 pub use exchange::{Exchange, ExchangeCounters, ExchangePort, NewTap};
 pub use ingress::{IngressDrop, refuse_shared_namespace};

@@ -213,6 +213,38 @@ fn a_flood_in_one_class_does_not_keep_another_waiting() {
     assert_eq!(left, 500 - 16, "a bounded number in a turn");
 }
 
+#[test]
+fn a_flood_gets_no_more_than_its_part_of_a_second_and_the_others_theirs() {
+    let mut bench = Bench::new(2048, 32);
+    let [_, local, ..] = pvs_linux::PER_SECOND;
+    let (noise, began) = (ping(1), Instant::now());
+    let (mut asked, mut answered) = (0u64, 0u64);
+    for turn in 0u64.. {
+        if began.elapsed() > Duration::from_millis(300) {
+            break;
+        }
+        while bench.pool.free() > 1600 {
+            bench.punt(PuntClass::Local, &noise);
+        }
+        if turn % 64 == 0 {
+            bench.punt(PuntClass::Control, &arp(1, [0; 6], TAP));
+            asked += 1;
+        }
+        bench.exchange.turn().unwrap();
+        assert!(bench.punts.is_empty_of(PuntClass::Control), "at once");
+        while let Some(injected) = bench.inject.pop() {
+            answered += u64::from(is_arp(injected.buf.bytes(), 2));
+        }
+    }
+    let took = began.elapsed().as_secs_f64();
+    let to_linux = bench.exchange.counters().to_linux.load(Relaxed) - asked;
+    let most = local as f64 * (took + 0.01) + 1.0;
+    println!("{to_linux} of a flood in {took:.2} s, {answered} of {asked} answered");
+    assert!(to_linux as f64 <= most, "{to_linux} in {took} s");
+    assert!(to_linux > 1000, "a flood is not cut off");
+    assert!(answered > 0, "in the midst of it");
+}
+
 /// Frames of Linux: broadcast datagrams need no neighbour.
 fn shout(lab: &Lab, times: u32) {
     assert!(lab.exec(&format!("ping -q -b -c{times} -i0.002 -W0.001 192.0.2.255")) || times > 0);
