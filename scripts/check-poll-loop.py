@@ -73,6 +73,10 @@ GOT = re.compile(r"\[rip\+0x[0-9a-f]+\]\s+#\s+([0-9a-f]+)")
 # An instruction that writes a whole register; a call through it goes where the last one before it says.
 WRITE = re.compile(r"^\s*[0-9a-f]+:\s+(?:mov|lea|pop|xor|add|sub)\w*\s+(r[a-z0-9]+)(?:,(.*))?$")
 REGISTER = re.compile(r"^(r[a-z0-9]+)$")
+# A `match` as a table of distances: the compiler's own, whose places are all in the same function.
+TABLE = re.compile(
+    r"movsxd (?P<to>r\w+),DWORD PTR \[(?P<table>r\w+)\+r\w+\*4\]\n.*add +(?P=to),(?P=table)(?:\n.*){0,8}\n.*jmp +(?P=to)$"
+)
 
 
 class Function:
@@ -87,7 +91,9 @@ def read(binary):
     slots = symbols_of_relocations(binary)
     functions, here, start, registers = {}, None, 0, {}
     jumps = []
+    lately = collections.deque(maxlen=12)
     for line in disassemble(binary):
+        lately.append(line.strip())
         head = HEAD.match(line)
         if head:
             start = int(head.group(1), 16)
@@ -117,6 +123,10 @@ def read(binary):
                 here.pointers.append(line.strip())
         elif REGISTER.match(target) and isinstance(registers.get(target), str):
             here.outside.add(registers[target])
+        elif REGISTER.match(target) and isinstance(registers.get(target), int):
+            jumps.append((start, registers[target], ""))
+        elif flow.group(2) == "jmp" and TABLE.search("\n".join(lately)):
+            pass
         elif "[" in target or REGISTER.match(target):
             here.pointers.append(line.strip())
     starts = sorted(functions)

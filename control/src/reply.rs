@@ -133,6 +133,11 @@ pub enum Feature {
     /// `-x`, `-y`.
     #[error("pvsd does not support connection thresholds yet")]
     Thresholds,
+    /// `-m`.
+    #[error(
+        "pvsd was started with workers.steering = \"rxq\", which takes no masquerading: replies would miss their connection's worker"
+    )]
+    Masquerading,
     /// `--start-daemon`.
     #[error("pvsd does not support connection synchronisation yet")]
     Synchronisation,

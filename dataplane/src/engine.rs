@@ -3,15 +3,17 @@
 //! Used by pvsd, the replayer, the benchmarks and the tests alike, so that all drive the same thing.
 
 use crate::fib::Fib;
+use crate::handover::HandOver;
 use crate::port::Port;
-use crate::punt::{INJECT_RING_MAX, InjectRing, PUNT_RING_MAX, PuntRings};
+use crate::punt::{INJECT_RING_MAX, InjectRing, Injector, PUNT_RING_MAX, PuntRings};
 use crate::slab::{Backing, SlabError};
 use crate::stats::WorkerStats;
+use crate::steering::{Steering, WorkerIndex};
 use crate::table::HashKeys;
-use crate::worker::{Mailbox, ResolveRequest, Shared, Steering, Worker, WorkerConfig};
+use crate::worker::{Access, Mailbox, ResolveRequest, Shared, Worker, WorkerConfig};
 use crossbeam::queue::ArrayQueue;
-use pvs_epoch::Publisher;
-use pvs_sched::{Cells, Counters, Load, ServerIndex, Snapshot};
+use pvs_epoch::{Publisher, Reader};
+use pvs_sched::{AllCells, Cells, Counters, Load, ServerIndex, Snapshot};
 use std::sync::Arc;
 
 /// Neighbours that workers may ask for at a time; more are asked for again.
@@ -85,58 +87,126 @@ pub struct Engine<P: Port> {
     pub punt: Arc<PuntRings<P::Buf>>,
     /// The neighbours that workers ask for.
     pub resolve: Arc<ArrayQueue<ResolveRequest>>,
+    /// The way from Linux.
+    pub injector: Injector<P::Buf>,
+    /// The workers' rings.
+    pub handover: HandOver<P::Buf>,
 }
 
 impl<P: Port> Engine<P> {
-    /// An engine over `ports`, in the order of their indices, driven by one worker.
+    /// An engine over ports, in the order of their indices, each with its queue pairs in the order of the
+    /// workers. There may be fewer of them than workers: the others reach the port by those who have one.
     ///
     /// # Errors
     /// If the tables' memory can't be had.
-    pub fn new(config: EngineConfig, ports: Vec<P>) -> Result<Self, SlabError> {
-        let (snapshots, readers) = pvs_epoch::channel(Snapshot::default(), 1);
-        let (fibs, fib_readers) = pvs_epoch::channel(Fib::default(), 1);
-        let punt = Arc::new(PuntRings::new(PUNT_RING_MAX));
-        let resolve = Arc::new(ArrayQueue::new(RESOLVE_RING_MAX));
-        let mut engine = Self {
+    pub fn new(
+        config: &EngineConfig,
+        steering: Steering,
+        ports: Vec<Vec<P>>,
+    ) -> Result<Self, SlabError> {
+        Self::new_by(config, steering, ports, |_| ())
+    }
+
+    /// The same, each worker made by a thread of its own that calls `settle` first: to pin itself, so that
+    /// the worker's memory is of its core's NUMA node.
+    ///
+    /// # Errors
+    /// If the tables' memory can't be had.
+    pub fn new_by(
+        config: &EngineConfig,
+        steering: Steering,
+        ports: Vec<Vec<P>>,
+        settle: impl Fn(WorkerIndex) + Sync,
+    ) -> Result<Self, SlabError> {
+        let workers = usize::from(steering.workers());
+        let (snapshots, readers) = pvs_epoch::channel(Snapshot::default(), workers);
+        let (fibs, fib_readers) = pvs_epoch::channel(Fib::default(), workers);
+        let handles: Vec<Handle<P::Buf>> = (0..workers).map(|_| Handle::new(config)).collect();
+        let engine = Self {
             workers: vec![],
-            handles: vec![],
             snapshots,
             fibs,
-            punt,
-            resolve,
+            punt: Arc::new(PuntRings::new(PUNT_RING_MAX)),
+            resolve: Arc::new(ArrayQueue::new(RESOLVE_RING_MAX)),
+            injector: Injector::new(
+                handles.iter().map(|handle| Arc::clone(&handle.inject)),
+                steering.clone(),
+            ),
+            handover: HandOver::new(steering.workers()),
+            handles,
         };
-        let mut ports = Some(ports);
-        for (snapshots, fibs) in readers.into_iter().zip(fib_readers) {
-            let handle = Handle {
-                cells: Arc::new(Cells::new(config.servers)),
-                stats: Arc::default(),
-                inject: Arc::new(ArrayQueue::new(INJECT_RING_MAX)),
-                mailbox: Arc::default(),
-            };
+        engine.with_workers(config, &steering, (readers, fib_readers), ports, &settle)
+    }
+
+    fn with_workers(
+        mut self,
+        config: &EngineConfig,
+        steering: &Steering,
+        (readers, fib_readers): (Vec<Reader<Snapshot>>, Vec<Reader<Fib>>),
+        ports: Vec<Vec<P>>,
+        settle: &(impl Fn(WorkerIndex) + Sync),
+    ) -> Result<Self, SlabError> {
+        let count = u32::from(steering.workers()).max(1);
+        let loads = AllCells::new(self.handles.iter().map(|handle| Arc::clone(&handle.cells)));
+        let seats = seats(ports, steering.workers());
+        let parts = self.handles.iter().zip(seats).zip(readers).zip(fib_readers);
+        for (index, (((handle, ports), snapshots), fibs)) in (0u16..).zip(parts) {
             let shared = Shared {
                 cells: Arc::clone(&handle.cells),
+                loads: loads.clone(),
+                handover: self.handover.clone(),
                 stats: Arc::clone(&handle.stats),
-                punt: Arc::clone(&engine.punt),
+                punt: Arc::clone(&self.punt),
                 inject: Arc::clone(&handle.inject),
-                resolve: Arc::clone(&engine.resolve),
+                resolve: Arc::clone(&self.resolve),
                 mailbox: Arc::clone(&handle.mailbox),
             };
             let worker = WorkerConfig {
-                connections_v4: config.connections_v4,
-                connections_v6: config.connections_v6,
+                index: WorkerIndex(index),
+                connections_v4: config.connections_v4.div_ceil(count),
+                connections_v6: config.connections_v6.div_ceil(count),
                 backing: config.backing,
                 keys: config.keys,
                 servers: config.servers,
-                steering: Steering::ALONE,
+                steering: steering.clone(),
                 rehearse_failure: config.rehearse_failure,
             };
-            let ports = ports.take().unwrap_or_default();
-            engine
-                .workers
-                .push(Worker::new(worker, snapshots, fibs, ports, shared)?);
-            engine.handles.push(handle);
+            let make = || {
+                settle(WorkerIndex(index));
+                Worker::new(worker, snapshots, fibs, ports, shared)
+            };
+            let made = std::thread::scope(|scope| scope.spawn(make).join());
+            self.workers
+                .push(made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
-        Ok(engine)
+        Ok(self)
+    }
+}
+
+/// For each worker its access to each port.
+fn seats<P>(ports: Vec<Vec<P>>, workers: u16) -> Vec<Vec<Access<P>>> {
+    let mut seats: Vec<Vec<Access<P>>> = (0..workers).map(|_| Vec::new()).collect();
+    for queues in ports {
+        let owners = u16::try_from(queues.len()).unwrap_or(u16::MAX).max(1);
+        let mut queues = queues.into_iter();
+        for (worker, seat) in (0u16..).zip(&mut seats) {
+            seat.push(match queues.next() {
+                Some(queue) => Access::Own(queue),
+                None => Access::By(WorkerIndex(worker.checked_rem(owners).unwrap_or(0))),
+            });
+        }
+    }
+    seats
+}
+
+impl<B> Handle<B> {
+    fn new(config: &EngineConfig) -> Self {
+        Self {
+            cells: Arc::new(Cells::new(config.servers)),
+            stats: Arc::default(),
+            inject: Arc::new(ArrayQueue::new(INJECT_RING_MAX)),
+            mailbox: Arc::default(),
+        }
     }
 }
 

@@ -3,11 +3,13 @@
 
 pub mod engine;
 pub mod fib;
+pub mod handover;
 pub mod memory;
 pub mod port;
 pub mod punt;
 pub mod reason;
 pub mod slab;
 pub mod stats;
+pub mod steering;
 pub mod table;
 pub mod worker;

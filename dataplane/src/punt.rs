@@ -5,8 +5,12 @@
 //! come back through the owning worker's injection ring and leave by its queue.
 
 use crate::fib::PortIndex;
+use crate::port::Buf;
+use crate::steering::{Mode, Steering, WorkerIndex};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crossbeam::queue::ArrayQueue;
+use pvs_proto::{Checks, Family, Fragment, Meta, Packet, parse};
+use std::sync::Arc;
 
 /// Frames that wait in one punt ring at most.
 pub const PUNT_RING_MAX: usize = 1024;
@@ -138,3 +142,55 @@ impl<B> PuntRings<B> {
 
 /// A worker's injection ring.
 pub type InjectRing<B> = ArrayQueue<Injected<B>>;
+
+/// The way from Linux: each frame to the worker that owns its connection, if it is one of a server
+/// that is the director itself; any other is nobody's, and the first worker sends it.
+#[derive(Debug)]
+pub struct Injector<B> {
+    rings: Box<[Arc<InjectRing<B>>]>,
+    steering: Steering,
+}
+
+impl<B> Clone for Injector<B> {
+    fn clone(&self) -> Self {
+        Self {
+            rings: self.rings.clone(),
+            steering: self.steering.clone(),
+        }
+    }
+}
+
+impl<B: Buf> Injector<B> {
+    /// Into these rings, in the order of the workers.
+    pub fn new(rings: impl IntoIterator<Item = Arc<InjectRing<B>>>, steering: Steering) -> Self {
+        Self {
+            rings: rings.into_iter().collect(),
+            steering,
+        }
+    }
+
+    /// Gives a frame to its worker; false if the ring is full and the frame was freed.
+    pub fn push(&self, frame: Injected<B>) -> bool {
+        let owner = self.owner(frame.buf.bytes()).unwrap_or_default();
+        self.rings
+            .get(usize::from(owner.0))
+            .is_some_and(|ring| ring.push(frame).is_ok())
+    }
+
+    /// Linux is the server here, so the client is the destination.
+    fn owner(&self, frame: &[u8]) -> Option<WorkerIndex> {
+        if matches!(self.steering.mode(), Mode::Alone | Mode::Rxq) {
+            return None;
+        }
+        match parse(frame, Checks { ip_good: true }).ok()?.1 {
+            Packet::V4(meta) => self.owner_of(&meta),
+            Packet::V6(meta) => self.owner_of(&meta),
+            Packet::Other(_) => None,
+        }
+    }
+
+    fn owner_of<F: Family>(&self, meta: &Meta<F>) -> Option<WorkerIndex> {
+        let whole = meta.protocol.has_ports() && meta.fragment == Fragment::None;
+        whole.then(|| self.steering.owner(meta.dst)).flatten()
+    }
+}

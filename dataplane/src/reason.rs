@@ -9,8 +9,8 @@ pvs_proto::reasons! {
         OtherHost => "other_host",
         /// The frame carries a VLAN that no interface of the mirror has.
         UnknownVlan => "unknown_vlan",
-        /// The packet belongs to a connection of another worker, and can't be handed over to it.
-        WrongWorker => "wrong_worker",
+        /// The packet is another worker's to decide or to send, and too many wait for it already.
+        HandOverFull => "hand_over_full",
         /// The source address can't be one: loopback, multicast, unspecified or broadcast.
         MartianSource => "martian_source",
         /// The port's mirror has no interface yet, or has none any more.

@@ -5,8 +5,9 @@ use crate::table::EvictClass;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use pvs_proto::Malformed;
 
-/// What a worker counts besides the servers' cells.
+/// What a worker counts besides the servers' cells: on cache lines of its own.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct WorkerStats {
     malformed: [AtomicU64; Malformed::ALL.len()],
     dropped: [AtomicU64; DropReason::ALL.len()],
@@ -14,6 +15,9 @@ pub struct WorkerStats {
     received: AtomicU64,
     sent: AtomicU64,
     injected: AtomicU64,
+    handed_over: AtomicU64,
+    relayed: AtomicU64,
+    taken_over: AtomicU64,
     expired: AtomicU64,
     icmp_sent: AtomicU64,
     icmp_limited: AtomicU64,
@@ -39,6 +43,12 @@ pub struct Totals {
     pub sent: u64,
     /// Frames from Linux.
     pub injected: u64,
+    /// Frames that were received here and given to the worker that owns them.
+    pub handed_over: u64,
+    /// Frames that another worker sent, who has the port's queue.
+    pub relayed: u64,
+    /// Frames that other workers gave to this one, for either reason.
+    pub taken_over: u64,
     /// Connections that expired.
     pub expired: u64,
     /// ICMP errors that the worker made; the packets that they are about are counted as dropped.
@@ -91,6 +101,18 @@ impl WorkerStats {
         add(Some(&self.injected), 1);
     }
 
+    pub(crate) fn count_handed_over(&self) {
+        add(Some(&self.handed_over), 1);
+    }
+
+    pub(crate) fn count_relayed(&self) {
+        add(Some(&self.relayed), 1);
+    }
+
+    pub(crate) fn count_taken_over(&self) {
+        add(Some(&self.taken_over), 1);
+    }
+
     #[inline]
     pub(crate) fn count_sent(&self, n: u64) {
         add(Some(&self.sent), n);
@@ -134,6 +156,9 @@ impl WorkerStats {
             received: read(&self.received),
             sent: read(&self.sent),
             injected: read(&self.injected),
+            handed_over: read(&self.handed_over),
+            relayed: read(&self.relayed),
+            taken_over: read(&self.taken_over),
             expired: read(&self.expired),
             icmp_sent: read(&self.icmp_sent),
             icmp_limited: read(&self.icmp_limited),

@@ -7,6 +7,7 @@
 
 use crate::service::ServerIndex;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
 
 /// One worker's view of one server.
 #[derive(Debug, Default)]
@@ -65,8 +66,7 @@ impl Load {
     }
 }
 
-/// What a scheduler may ask about servers: exact for this worker's own connections, at most
-/// [`LOADS_AGE_NANOS_MAX`](crate::limits::LOADS_AGE_NANOS_MAX) old for other workers'.
+/// What a scheduler may ask about servers.
 pub trait Loads {
     /// The server's connections over all workers.
     fn load(&self, server: ServerIndex) -> Load;
@@ -98,6 +98,28 @@ impl Cells {
 impl Loads for Cells {
     fn load(&self, server: ServerIndex) -> Load {
         self.get(server).map(Cell::load).unwrap_or_default()
+    }
+}
+
+/// The blocks of all workers: a server's connections wherever they are. Each worker's are read as they
+/// are at the moment, which costs a cache line for each worker and only when a connection begins.
+#[derive(Clone, Debug)]
+pub struct AllCells(Arc<[Arc<Cells>]>);
+
+impl AllCells {
+    /// Over the blocks of these workers.
+    #[must_use]
+    pub fn new(blocks: impl IntoIterator<Item = Arc<Cells>>) -> Self {
+        Self(blocks.into_iter().collect())
+    }
+}
+
+impl Loads for AllCells {
+    #[inline]
+    fn load(&self, server: ServerIndex) -> Load {
+        self.0
+            .iter()
+            .fold(Load::default(), |sum, block| sum.plus(block.load(server)))
     }
 }
 

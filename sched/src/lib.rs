@@ -13,7 +13,7 @@ pub mod scheduler;
 pub mod service;
 pub mod snapshot;
 
-pub use cells::{Cells, Counters, Load, Loads};
+pub use cells::{AllCells, Cells, Counters, Load, Loads};
 pub use config::{
     AddressFamily, Method, Persistence, SchedulerName, ServerConfig, ServerKey, ServiceConfig,
     ServiceFlags, ServiceKey, Transport, Tunnel, TunnelKind,

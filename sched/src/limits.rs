@@ -12,6 +12,3 @@ pub const WEIGHT_MAX: u32 = i32::MAX as u32;
 
 /// Longest timeout that `ipvsadm --set` and `-p` take, in seconds: 31 days.
 pub const TIMEOUT_SECS_MAX: u32 = 2_678_400;
-
-/// A worker's knowledge of other workers' connection counts is at most this old, in nanoseconds.
-pub const LOADS_AGE_NANOS_MAX: u64 = 1_000_000;

@@ -31,7 +31,6 @@ load_lab() {
     programs_up() { :; }
     unset -f director_dns_rules rules_without_port vip_as_alias
     hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0 dns_port=53
-    pvsd_under=()
     directors=(director)
     checks_of=${lab%-v6}
     # shellcheck source=/dev/null

@@ -7,9 +7,10 @@ use pvs_dataplane::engine::{self, Engine, EngineConfig, Handle};
 use pvs_dataplane::fib::{Fib, PortIndex};
 use pvs_dataplane::memory::{Cable, MemoryBuf, MemoryPool, MemoryPort};
 use pvs_dataplane::port::{Buf, Caps, Pool};
-use pvs_dataplane::punt::{PuntClass, PuntRings};
+use pvs_dataplane::punt::{Injector, PuntClass, PuntRings};
 use pvs_dataplane::reason::Loss;
 use pvs_dataplane::stats::Totals;
+use pvs_dataplane::steering::Steering;
 use pvs_dataplane::table::HashKeys;
 use pvs_dataplane::worker::{PlaceInTable, Record, ResolveRequest, Worker};
 use pvs_epoch::Publisher;
@@ -41,16 +42,18 @@ impl Side {
     }
 }
 
-/// An engine with one worker on two memory ports, on virtual time.
+/// An engine on two memory ports, on virtual time; one worker, unless more are asked for.
 pub struct Director {
-    worker: Worker<MemoryPort>,
-    handle: Handle<MemoryBuf>,
+    workers: Vec<Worker<MemoryPort>>,
+    handles: Vec<Handle<MemoryBuf>>,
+    injector: Injector<MemoryBuf>,
     snapshots: Publisher<Snapshot>,
     fibs: Publisher<Fib>,
     punt: Arc<PuntRings<MemoryBuf>>,
     resolve: Arc<ArrayQueue<ResolveRequest>>,
-    client: Cable,
-    server: Cable,
+    /// Of each queue.
+    client: Vec<Cable>,
+    server: Vec<Cable>,
     pool: MemoryPool,
     nanos: u64,
 }
@@ -76,14 +79,33 @@ impl Director {
     /// # Errors
     /// If the engine's memory can't be had.
     pub fn with(config: EngineConfig, locals: &[IpAddr], frame_len: usize) -> Result<Self> {
+        Self::several(config, locals, frame_len, Steering::ALONE, 1)
+    }
+
+    /// A director of several workers, whose ports have this number of queues.
+    ///
+    /// # Errors
+    /// If the engine's memory can't be had.
+    pub fn several(
+        config: EngineConfig,
+        locals: &[IpAddr],
+        frame_len: usize,
+        steering: Steering,
+        queues: usize,
+    ) -> Result<Self> {
         let pool = MemoryPool::new(2 * DEPTH, frame_len);
-        let (c1, client) = MemoryPort::new(caps(frames::DIRECTOR_CLIENT_MAC), pool.clone(), DEPTH);
-        let (r1, server) = MemoryPort::new(caps(frames::DIRECTOR_SERVER_MAC), pool.clone(), DEPTH);
-        let mut engine = Engine::new(config, vec![c1, r1])?;
+        let port = |mac| -> (Vec<MemoryPort>, Vec<Cable>) {
+            let queue = |_| MemoryPort::new(caps(mac), pool.clone(), DEPTH);
+            (0..queues).map(queue).unzip()
+        };
+        let (c1, client) = port(frames::DIRECTOR_CLIENT_MAC);
+        let (r1, server) = port(frames::DIRECTOR_SERVER_MAC);
+        let mut engine = Engine::new(&config, steering, vec![c1, r1])?;
         engine.fibs.publish(laboratory(locals)?);
         Ok(Self {
-            worker: engine.workers.pop().context("an engine has a worker")?,
-            handle: engine.handles.pop().context("an engine has a handle")?,
+            workers: engine.workers,
+            handles: engine.handles,
+            injector: engine.injector,
             snapshots: engine.snapshots,
             fibs: engine.fibs,
             punt: engine.punt,
@@ -110,9 +132,13 @@ impl Director {
         self.fibs.reclaim();
     }
 
-    /// One turn of the worker.
+    /// One turn of each worker.
     pub fn poll(&mut self) -> usize {
-        self.worker.poll(self.nanos)
+        let nanos = self.nanos;
+        self.workers
+            .iter_mut()
+            .map(|worker| worker.poll(nanos))
+            .sum()
     }
 
     /// Turns until nothing moves.
@@ -142,12 +168,9 @@ impl Director {
 
     /// Frees what came out and what went to Linux.
     pub fn drain(&mut self) {
-        while self
-            .client
-            .receive()
-            .or_else(|| self.server.receive())
-            .is_some()
-        {}
+        for cable in self.client.iter().chain(&self.server) {
+            while cable.receive().is_some() {}
+        }
         while PuntClass::ALL
             .into_iter()
             .any(|class| self.punt.pop(class).is_some())
@@ -156,7 +179,9 @@ impl Director {
 
     /// Asks for a page of the connection table: the next poll answers.
     pub fn ask(&self, from: PlaceInTable) {
-        self.handle.mailbox.ask(from);
+        if let Some(handle) = self.handles.first() {
+            handle.mailbox.ask(from);
+        }
     }
 
     /// Sends a frame in by a side and returns what comes out, in order, sides apart.
@@ -164,10 +189,20 @@ impl Director {
     /// # Errors
     /// If the cable or the pool is exhausted.
     pub fn send(&mut self, side: Side, frame: &[u8]) -> Result<Vec<(Side, Vec<u8>)>> {
-        let cable = match side {
-            Side::Client => &self.client,
-            Side::Server => &self.server,
-        };
+        self.send_by(side, 0, frame)
+    }
+
+    /// The same by a queue of the side's port.
+    ///
+    /// # Errors
+    /// If there is no such queue, or the cable or the pool is exhausted.
+    pub fn send_by(
+        &mut self,
+        side: Side,
+        queue: usize,
+        frame: &[u8],
+    ) -> Result<Vec<(Side, Vec<u8>)>> {
+        let cable = self.cables(side).get(queue).context("no such queue")?;
         ensure!(
             cable.send(frame),
             "no room for a frame of {} bytes",
@@ -175,9 +210,9 @@ impl Director {
         );
         self.settle();
         let mut out = Vec::new();
-        for (side, cable) in [(Side::Client, &self.client), (Side::Server, &self.server)] {
-            while let Some(bytes) = cable.receive_bytes() {
-                out.push((side, bytes));
+        for side in [Side::Client, Side::Server] {
+            for cable in self.cables(side) {
+                out.extend(core::iter::from_fn(|| Some((side, cable.receive_bytes()?))));
             }
         }
         Ok(out)
@@ -199,7 +234,7 @@ impl Director {
         all
     }
 
-    /// Puts a frame of Linux's into the worker's injection ring; false if it is full.
+    /// Puts a frame of Linux's into its worker's injection ring; false if it is full.
     pub fn inject(&mut self, side: Side, frame: &[u8]) -> bool {
         let Some(mut buf) = self.pool.alloc() else {
             return false;
@@ -208,7 +243,7 @@ impl Director {
             buf,
             port: side.port(),
         };
-        buf.fill(frame) && self.handle.inject.push(injected(buf)).is_ok()
+        buf.fill(frame) && self.injector.push(injected(buf))
     }
 
     /// The neighbours that the worker asked Linux for since the last call.
@@ -221,35 +256,37 @@ impl Director {
     /// How often a packet was lost for a reason.
     #[must_use]
     pub fn lost(&self, loss: Loss) -> u64 {
-        self.handle.stats.lost(loss)
+        self.handles.iter().map(|h| h.stats.lost(loss)).sum()
     }
 
     /// Every reason for which a packet was lost.
     #[must_use]
     pub fn losses(&self) -> Vec<(&'static str, u64)> {
-        self.handle
-            .stats
-            .losses()
-            .map(|(loss, n)| (loss.label(), n))
+        Loss::all()
+            .map(|loss| (loss.label(), self.lost(loss)))
+            .filter(|(_, n)| *n > 0)
             .collect()
     }
 
-    /// The worker's totals.
+    /// The first worker's totals.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.handle.stats.totals()
+        self.handles
+            .first()
+            .map(|handle| handle.stats.totals())
+            .unwrap_or_default()
     }
 
     /// A server's statistics.
     #[must_use]
     pub fn counters(&self, server: ServerIndex) -> Counters {
-        engine::counters(core::slice::from_ref(&self.handle), server)
+        engine::counters(&self.handles, server)
     }
 
     /// A server's connections.
     #[must_use]
     pub fn load(&self, server: ServerIndex) -> Load {
-        engine::load(core::slice::from_ref(&self.handle), server)
+        engine::load(&self.handles, server)
     }
 
     /// Buffers that are neither in the engine nor on a cable nor in a ring.
@@ -263,7 +300,8 @@ impl Director {
         self.ask(from);
         loop {
             self.poll();
-            if let Some(page) = self.handle.mailbox.answer() {
+            let answer = self.handles.first().and_then(|h| h.mailbox.answer());
+            if let Some(page) = answer {
                 return (page.records.to_vec(), page.next);
             }
         }
@@ -281,18 +319,38 @@ impl Director {
         all
     }
 
-    /// The worker itself, for checks that want the shipped poll function and nothing around it.
+    /// The first worker itself, for checks that want the shipped poll function and nothing around it.
+    #[allow(clippy::indexing_slicing)] // every director has one
     pub fn worker(&mut self) -> &mut Worker<MemoryPort> {
-        &mut self.worker
+        &mut self.workers[0]
     }
 
-    /// The cable of a side.
+    /// The cable of a side's first queue.
     #[must_use]
+    #[allow(clippy::indexing_slicing)] // every port has one
     pub fn cable(&self, side: Side) -> &Cable {
+        &self.cables(side)[0]
+    }
+
+    fn cables(&self, side: Side) -> &[Cable] {
         match side {
             Side::Client => &self.client,
             Side::Server => &self.server,
         }
+    }
+
+    /// One turn of one worker, as if the others were asleep.
+    pub fn poll_one(&mut self, worker: usize) -> usize {
+        let nanos = self.nanos;
+        self.workers
+            .get_mut(worker)
+            .map_or(0, |worker| worker.poll(nanos))
+    }
+
+    /// What others see of the workers.
+    #[must_use]
+    pub fn handles(&self) -> &[Handle<MemoryBuf>] {
+        &self.handles
     }
 }
 

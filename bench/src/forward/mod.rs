@@ -19,6 +19,7 @@ use pvs_dataplane::engine::{Engine, EngineConfig};
 use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, OwnAddress, PortIndex, Target};
 use pvs_dataplane::port::BURST;
 use pvs_dataplane::slab::Backing;
+use pvs_dataplane::steering::Steering;
 use pvs_dataplane::table::{Entry, HashKeys, Table, Tuple};
 use pvs_dataplane::worker::{Clock, MonotonicClock, Worker};
 use pvs_proto::{Addr4, Protocol, Ticks, V4, VlanId};
@@ -189,7 +190,7 @@ impl Subject {
             keys: HashKeys::random(),
             rehearse_failure: false,
         };
-        let mut engine = Engine::new(config, vec![port])?;
+        let mut engine = Engine::new(&config, Steering::ALONE, vec![vec![port]])?;
         engine.snapshots.publish(snapshot(args.mode));
         engine.fibs.publish(fib());
         let worker = engine.workers.pop().context("an engine has a worker")?;

@@ -3,14 +3,14 @@
 //! Punted frames are written to the tap of the port that they came in by, class by class and a bounded
 //! number of each per turn, so that a flood in one class delays the others by one turn at most; and a bounded
 //! number per second, so that no flood takes the whole core and Linux with it (`budget.rs`). Frames
-//! that Linux sends go to the injection ring of the port's worker; if that is full, or the pool is
+//! that Linux sends go to the injection ring of the worker that they are for; if that is full, or the pool is
 //! empty, they are dropped and counted. Nothing here waits for a worker, and no worker waits for it.
 
 use crate::budget::Budget;
 use crate::{Error, MirrorTap};
 use pvs_dataplane::fib::PortIndex;
 use pvs_dataplane::port::{Buf, Pool};
-use pvs_dataplane::punt::{InjectRing, Injected, PuntClass, PuntRings};
+use pvs_dataplane::punt::{Injected, Injector, PuntClass, PuntRings};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -59,8 +59,8 @@ pub struct ExchangePort<P: Pool> {
     pub port: PortIndex,
     /// Its tap.
     pub tap: Arc<MirrorTap>,
-    /// The injection ring of the worker that sends for it.
-    pub inject: Arc<InjectRing<P::Buf>>,
+    /// The way to the workers.
+    pub inject: Injector<P::Buf>,
     /// Where its buffers come from.
     pub pool: P,
 }
@@ -69,7 +69,7 @@ struct Lane<P: Pool> {
     port: PortIndex,
     /// `None` after it was deleted.
     tap: Option<Arc<MirrorTap>>,
-    inject: Arc<InjectRing<P::Buf>>,
+    inject: Injector<P::Buf>,
     pool: P,
 }
 
@@ -221,7 +221,7 @@ impl<P: Pool> Lane<P> {
                 buf,
                 port: self.port,
             };
-            count(if self.inject.push(injected).is_ok() {
+            count(if self.inject.push(injected) {
                 &counters.from_linux
             } else {
                 &counters.inject_full

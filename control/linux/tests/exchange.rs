@@ -13,7 +13,8 @@ use common::{Lab, mac};
 use pvs_dataplane::fib::PortIndex;
 use pvs_dataplane::memory::{MemoryBuf, MemoryPool};
 use pvs_dataplane::port::{Buf, Pool};
-use pvs_dataplane::punt::{InjectRing, PuntClass, PuntRings, Punted};
+use pvs_dataplane::punt::{InjectRing, Injector, PuntClass, PuntRings, Punted};
+use pvs_dataplane::steering::Steering;
 use pvs_linux::{Error, Exchange, ExchangePort, MirrorTap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -43,7 +44,7 @@ impl Bench {
         let port = ExchangePort {
             port: PortIndex(0),
             tap,
-            inject: Arc::clone(&inject),
+            inject: Injector::new([Arc::clone(&inject)], Steering::ALONE),
             pool: pool.clone(),
         };
         let exchange = Exchange::new(vec![port], Arc::clone(&punts));

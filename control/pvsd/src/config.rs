@@ -5,6 +5,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
+/// Workers at most.
+pub const WORKERS_MAX: u16 = 64;
+
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,12 +41,17 @@ pub struct PortConfig {
     /// The network namespace of the mirror tap: a name under /run/netns or a path; that of pvsd if not given.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// Who is on it. It decides how packets find their worker, so with one worker it changes nothing.
+    /// Who is on it: what a NIC is asked to hash, so that packets find their worker. With one worker it
+    /// changes nothing.
     #[serde(default)]
     pub role: Role,
     /// Its MTU; 1500 if not given, or the largest of the device if that is less.
     #[serde(default)]
     pub mtu: Option<u16>,
+    /// Its receive queues, and transmit queues; one for each worker if not given, or as many as the device
+    /// can have.
+    #[serde(default)]
+    pub queues: Option<u16>,
 }
 
 /// Who is on a port.
@@ -63,12 +71,14 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkersConfig {
-    /// How many.
-    pub count: usize,
+    /// How many: at most one for each core.
+    pub count: u16,
     /// Their cores, one each; the last ones of the machine if not given.
     pub cores: Vec<usize>,
     /// What they do when nothing comes.
     pub idle: IdleConfig,
+    /// How packets find the worker that owns their connection.
+    pub steering: SteeringConfig,
 }
 
 impl Default for WorkersConfig {
@@ -77,8 +87,23 @@ impl Default for WorkersConfig {
             count: 1,
             cores: vec![],
             idle: IdleConfig::Poll,
+            steering: SteeringConfig::Auto,
         }
     }
+}
+
+/// How packets find the worker that owns their connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SteeringConfig {
+    /// `nic` where the ports can do it, else `ring`.
+    Auto,
+    /// The NIC hashes the client's endpoint.
+    Nic,
+    /// Whoever receives a packet owns its connection: no masquerading.
+    Rxq,
+    /// Whoever receives a packet hands it over.
+    Ring,
 }
 
 /// What a worker does when nothing comes.
@@ -99,8 +124,8 @@ pub struct MemoryConfig {
     pub hugepages: Hugepages,
     /// How much, in MiB.
     pub megabytes: u32,
-    /// Packet buffers.
-    pub buffers: u32,
+    /// Packet buffers; 16,384 for each worker if not given.
+    pub buffers: Option<u32>,
 }
 
 impl Default for MemoryConfig {
@@ -108,7 +133,7 @@ impl Default for MemoryConfig {
         Self {
             hugepages: Hugepages::Auto,
             megabytes: 256,
-            buffers: 16_384,
+            buffers: None,
         }
     }
 }
@@ -267,13 +292,13 @@ fn check(config: &Config) -> Result<()> {
     }
     let workers = &config.workers;
     ensure!(
-        workers.count == 1,
-        "workers.count is {}: this version drives its ports with 1 worker",
+        (1..=WORKERS_MAX).contains(&workers.count),
+        "workers.count is {}: 1 to {WORKERS_MAX} are possible",
         workers.count
     );
     let cores = workers.cores.len();
     ensure!(
-        cores == 0 || cores == workers.count,
+        cores == 0 || cores == usize::from(workers.count),
         "workers.cores names {cores} cores for {} workers: one for each, or none to let pvsd choose",
         workers.count
     );
@@ -299,6 +324,16 @@ fn check(config: &Config) -> Result<()> {
 #[must_use]
 pub fn name_of(device: &str) -> &str {
     device.split(',').next().unwrap_or(device)
+}
+
+impl Config {
+    /// Packet buffers.
+    #[must_use]
+    pub fn buffers(&self) -> u32 {
+        let workers = u32::from(self.workers.count);
+        let each = 16_384;
+        self.memory.buffers.unwrap_or(workers * each)
+    }
 }
 
 impl ControlConfig {
@@ -398,7 +433,10 @@ mod tests {
             tell(&format!("{PORT}[table]\nconections = 5\n"))
                 .starts_with("pvsd.toml: line 5: unknown field")
         );
-        assert!(tell(&format!("{PORT}[workers]\ncount = 2\n")).contains("1 worker"));
+        assert!(tell(&format!("{PORT}[workers]\ncount = 65\n")).contains("1 to 64 are possible"));
+        assert!(
+            tell(&format!("{PORT}[workers]\nsteering = \"rss\"\n")).contains("unknown variant")
+        );
         assert!(tell(&format!("{PORT}{PORT}")).contains("each needs one of its own"));
         assert!(tell(&format!("{PORT}[control]\nmode = \"0999\"\n")).contains("octal"));
         assert!(tell(&format!("{PORT}[table]\nconnections = 5\n")).contains("268435456"));

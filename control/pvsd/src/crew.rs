@@ -10,10 +10,11 @@ use crate::report::Reporter;
 use crate::sampler::Sampler;
 use crate::status::{Facts, Inspector};
 use crate::watch::Watchman;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use crossbeam::channel;
 use pvs_control::{Plane, Server, Store};
-use pvs_dataplane::engine::{Engine, Handle};
+use pvs_dataplane::engine::Engine;
+use pvs_dataplane::punt::Injector;
 use pvs_dataplane::slab::Backing;
 use pvs_dataplane::worker::Worker;
 use pvs_dpdk::{DpdkPort, Mbuf, Mempool};
@@ -76,7 +77,7 @@ impl<'a> Crew<'a> {
         let board = Arc::<Board>::default();
         let (tell_servers, servers) = channel::unbounded();
         let (news, heard) = channel::unbounded();
-        let lanes = exchange_ports(ports, &engine.handles)?;
+        let lanes = exchange_ports(ports, &engine.injector);
         let mut exchange = Exchange::new(lanes, Arc::clone(&engine.punt));
         let reporter = Reporter::new(Arc::clone(&board), namespace.name());
         let netdevs = config.port.iter().map(|p| p.netdev().map(str::to_owned));
@@ -135,6 +136,7 @@ fn facts(config: &Config, ports: &Ports, engine: &Engine<DpdkPort>, cores: &[usi
     Facts {
         started: Instant::now(),
         dpdk: ports.eal.version(),
+        steering: ports.steering.mode(),
         cores: cores.to_vec(),
         idle: config.workers.idle,
         capacity: fits.fold([0; 2], |[v4, v6], [more_v4, more_v6]| {
@@ -147,8 +149,7 @@ fn facts(config: &Config, ports: &Ports, engine: &Engine<DpdkPort>, cores: &[usi
     }
 }
 
-fn exchange_ports(ports: &Ports, handles: &[Handle<Mbuf>]) -> Result<Vec<ExchangePort<Mempool>>> {
-    let handle = handles.first().context("there is no worker")?;
+fn exchange_ports(ports: &Ports, injector: &Injector<Mbuf>) -> Vec<ExchangePort<Mempool>> {
     let lanes = ports
         .open
         .iter()
@@ -156,8 +157,8 @@ fn exchange_ports(ports: &Ports, handles: &[Handle<Mbuf>]) -> Result<Vec<Exchang
         .map(|(open, binding)| ExchangePort {
             port: binding.port,
             tap: open.tap(),
-            inject: Arc::clone(&handle.inject),
+            inject: injector.clone(),
             pool: ports.pool,
         });
-    Ok(lanes.collect())
+    lanes.collect()
 }

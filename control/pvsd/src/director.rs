@@ -3,7 +3,7 @@
 //! The control socket comes first: a second pvsd is told so before it touches a port or a tap.
 
 use crate::args::Args;
-use crate::config::{Config, Hugepages};
+use crate::config::{Config, Hugepages, SteeringConfig};
 use crate::crew::Parts;
 use crate::logging::Log;
 use crate::signals::Watch;
@@ -14,6 +14,7 @@ use pvs_control::reply::Feature;
 use pvs_control::{Capabilities, Server, SocketConfig, Store};
 use pvs_dataplane::engine::{Engine, EngineConfig};
 use pvs_dataplane::slab::Backing;
+use pvs_dataplane::steering::{Steering, WorkerIndex};
 use pvs_dataplane::table::{HashKeys, Table};
 use pvs_dpdk::DpdkPort;
 use pvs_dpdk::hugepages::{self, Reservation};
@@ -23,6 +24,15 @@ use pvs_proto::{V4, V6};
 const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
     .with(Feature::Tunnel);
+
+/// What can be asked of this director.
+fn capabilities(config: &Config) -> Capabilities {
+    let rxq = config.workers.steering == SteeringConfig::Rxq && config.workers.count > 1;
+    match rxq {
+        true => CAPABILITIES.without(Feature::Masquerading),
+        false => CAPABILITIES,
+    }
+}
 
 /// Runs the director until it is told to end.
 ///
@@ -37,16 +47,17 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
         group: control.group.clone(),
     };
     let server = Server::bind(&socket)?;
-    let mut store = Store::with_room(CAPABILITIES, config.table.servers as usize);
+    let mut store = Store::with_room(capabilities(config), config.table.servers as usize);
     if let Some(file) = &config.rules.file {
         rules::load(file, &mut store)?;
     }
-    let cores = worker::cores(&config.workers.cores, config.workers.count)?;
+    let cores = worker::cores(&config.workers.cores, config.workers.count.into())?;
     // All threads but the workers' inherit this.
     let others = worker::other_cores(&cores);
     worker::stay_on(&others)?;
     let mut ports = ports::open(config, &others)?;
-    let (engine, table_pages) = engine(config, std::mem::take(&mut ports.queues))?;
+    let queues = std::mem::take(&mut ports.queues);
+    let (engine, table_pages) = engine(config, &cores, ports.steering.clone(), queues)?;
     let namespace = ports.namespace.take().context("no port is configured")?;
     let parts = Parts {
         namespace,
@@ -64,7 +75,9 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
 /// The engine, its tables on huge pages where they can be had; these are given back with the second value.
 fn engine(
     config: &Config,
-    queues: Vec<DpdkPort>,
+    cores: &[usize],
+    steering: Steering,
+    queues: Vec<Vec<DpdkPort>>,
 ) -> Result<(Engine<DpdkPort>, Option<Reservation>)> {
     let table = &config.table;
     let connections_v6 = table
@@ -95,7 +108,19 @@ fn engine(
         keys: HashKeys::random(),
         rehearse_failure: config.debug.drop_service_traffic,
     };
-    let engine = Engine::new(sizes, queues)?;
+    // A worker's memory is taken from its own core, and so of that core's NUMA node.
+    let settle = |worker: WorkerIndex| match cores.get(usize::from(worker.0)) {
+        Some(core) => worker::stay_on(&[*core]),
+        None => Ok(()),
+    };
+    let engine = Engine::new_by(&sizes, steering, queues, |worker| {
+        if let Err(error) = settle(worker) {
+            tracing::warn!(
+                "worker {}: its memory may be far from it: {error:#}",
+                worker.0
+            );
+        }
+    })?;
     let huge = engine
         .workers
         .iter()

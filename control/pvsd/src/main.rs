@@ -20,6 +20,7 @@ mod rules;
 mod sampler;
 mod signals;
 mod status;
+mod steering;
 mod threads;
 mod watch;
 mod worker;

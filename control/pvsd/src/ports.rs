@@ -1,8 +1,10 @@
 //! The ports: DPDK's devices, the drop on a kernel netdev behind one, and the mirror taps.
 
 use crate::config::{Config, Hugepages, PortConfig, name_of};
+use crate::steering;
 use anyhow::{Context, Result, ensure};
 use pvs_dataplane::fib::PortIndex;
+use pvs_dataplane::steering::Steering;
 use pvs_dpdk::{Device, DeviceConfig, DpdkPort, Eal, EalConfig, HugepageUse, Mempool};
 use pvs_linux::{
     IngressDrop, MirrorTap, Namespace, TapBinding, TapConfig, refuse_shared_namespace,
@@ -34,8 +36,10 @@ pub struct Ports {
     pub open: Vec<OpenPort>,
     /// The mirrors' namespace, for the one who looks after them.
     pub namespace: Option<Namespace>,
-    /// The worker's queue of each.
-    pub queues: Vec<DpdkPort>,
+    /// The queue pairs of each, in the order of the workers.
+    pub queues: Vec<Vec<DpdkPort>>,
+    /// How packets find their worker.
+    pub steering: Steering,
     /// Where buffers come from.
     pub pool: Mempool,
     /// DPDK: the last to go.
@@ -63,23 +67,22 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
         .max()
         .unwrap_or(1500);
     let frame_max = mtu.saturating_add(FRAME_OVERHEAD).max(FRAME_MAX);
-    let pool = Mempool::new(
-        &eal,
-        "pvs",
-        config.memory.buffers,
-        POOL_CACHE,
-        frame_max,
-        None,
-    )?;
+    let pool = Mempool::new(&eal, "pvs", config.buffers(), POOL_CACHE, frame_max, None)?;
     let (mut open, mut queues) = (Vec::new(), Vec::new());
+    let key = steering::random_key();
     for (port, ingress) in config.port.iter().zip(drops) {
+        let name = name_of(&port.device);
+        let info = Device::describe(&eal, name)?;
+        let count = steering::queues(port, &info, config.workers.count)?;
         let settings = DeviceConfig {
             mtu: port.mtu,
+            queues: count,
+            rss: (count > 1).then(|| steering::rss(port, config.workers.steering, &key)),
             // Switched on where the mirror, or what is on it, needs it.
             promiscuous: false,
             ..DeviceConfig::default()
         };
-        let (device, mut pairs) = Device::open(&eal, name_of(&port.device), &settings, &pool)?;
+        let (device, pairs) = Device::open(&eal, name, &settings, &pool)?;
         let tap = mirror(port, &namespace, &device)?;
         tracing::info!(
             "port {} is {} ({}), mirrored by {} in namespace {}",
@@ -89,17 +92,21 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
             port.mirror,
             namespace.name()
         );
-        queues.extend(pairs.pop());
+        queues.push(pairs);
         open.push(OpenPort {
             tap: Mutex::new(tap),
             device,
             _ingress: ingress,
         });
     }
+    let devices: Vec<_> = open.iter().map(|port: &OpenPort| &port.device).collect();
+    let workers = &config.workers;
+    let steering = steering::choose(workers.steering, workers.count, &devices)?;
     Ok(Ports {
         open,
         namespace: Some(namespace),
         queues,
+        steering,
         pool,
         eal,
     })

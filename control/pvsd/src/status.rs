@@ -10,6 +10,7 @@ use pvs_control::status::{
 use pvs_dataplane::engine::Handle;
 use pvs_dataplane::punt::{PUNT_RING_MAX, PuntClass, PuntRings};
 use pvs_dataplane::stats::Totals;
+use pvs_dataplane::steering::Mode;
 use pvs_dpdk::Mbuf;
 use pvs_epoch::Publisher;
 use pvs_linux::ExchangeCounters;
@@ -25,6 +26,8 @@ pub struct Facts {
     pub started: Instant,
     /// DPDK's version.
     pub dpdk: String,
+    /// How packets find their worker.
+    pub steering: Mode,
     /// The workers' cores.
     pub cores: Vec<usize>,
     /// What workers do when nothing comes.
@@ -82,8 +85,7 @@ impl Inspector {
             uptime_secs: facts.started.elapsed().as_secs(),
             interval_ms: millis(sample.interval),
             sample_age_ms: age_ms(sample.at),
-            // One worker owns every connection.
-            steering: "alone".to_owned(),
+            steering: facts.steering.label().to_owned(),
             ports: sample.ports.clone(),
             workers: self.workers(&totals, &sample, &mirror, snapshots),
             tables: tables(
@@ -214,6 +216,7 @@ mod tests {
         let facts = Facts {
             started: Instant::now(),
             dpdk: "DPDK".into(),
+            steering: Mode::Ring,
             cores: (0..polls.len()).collect(),
             idle: IdleConfig::Poll,
             capacity: [1024; 2],

@@ -13,7 +13,7 @@ pub struct Capabilities(u16);
 
 impl Capabilities {
     /// TCP and UDP services over IPv4, masquerading and direct routing: the least there is.
-    pub const BASIC: Self = Self(0);
+    pub const BASIC: Self = Self(0).with(Feature::Masquerading);
     /// Everything.
     pub const ALL: Self = Self(u16::MAX);
 
@@ -66,6 +66,7 @@ impl Capabilities {
     pub(super) fn missing_for_server(self, config: &ServerConfig) -> Option<Feature> {
         let tunnel = config.method == Method::Tunnel;
         let needs = [
+            (config.method == Method::Masquerade, Feature::Masquerading),
             (tunnel, Feature::Tunnel),
             (
                 tunnel && config.tunnel.kind != TunnelKind::Ipip,

@@ -1,4 +1,4 @@
-//! The first stage: parse each frame, see whose it is, hash what may be balanced and bring its bucket near.
+//! The first stage: parse each frame, see who it is for, hash what may be balanced and bring its bucket near.
 
 use super::lane::{Item, Lane, Lanes, Verdict, Verdicts};
 use super::schedule;
@@ -79,12 +79,6 @@ impl Arrival<'_> {
             Addressed::Here => {}
             Addressed::Group => return Some(Verdict::Punt(schedule::class(view, &meta))),
             Addressed::Elsewhere(reason) => return Some(Verdict::drop(reason)),
-        }
-        if !view
-            .steering
-            .owns(&meta, |addr| view.fib.is_local::<F>(addr))
-        {
-            return Some(Verdict::drop(DropReason::WrongWorker));
         }
         let hash = table.hash(&Tuple::of(&meta));
         table.prefetch(hash);

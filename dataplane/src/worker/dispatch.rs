@@ -1,11 +1,13 @@
 //! The last stage: every packet of the burst goes out, to Linux, into the waiting room, or is freed.
 
 use super::lane::{Verdict, Verdicts};
-use super::{Lineup, Shared, State, View, local};
+use super::{Access, Lineup, Shared, State, View, local};
 use crate::fib::PortIndex;
-use crate::port::{BURST, Batch, Port};
-use crate::punt::{InjectRing, Punted};
+use crate::handover::{HandOver, Handed, Purpose};
+use crate::port::{BURST, Batch, Buf, Port};
+use crate::punt::Punted;
 use crate::reason::DropReason;
+use crate::steering::WorkerIndex;
 
 /// Carries out the verdicts, in the order in which the packets came.
 #[inline]
@@ -16,14 +18,14 @@ pub(super) fn dispatch<P: Port>(
     shared: &Shared<P::Buf>,
     port: PortIndex,
     batch: Batch<P::Buf>,
-    verdicts: Verdicts,
+    verdicts: &Verdicts,
 ) {
-    for (buf, verdict) in batch.into_iter().zip(verdicts.into_iter()) {
+    for (buf, verdict) in batch.into_iter().zip(verdicts.iter()) {
         match verdict {
             Verdict::Send(_) | Verdict::Wait(..) if view.rehearse_failure => {
                 view.stats.count_dropped(DropReason::Rehearsal, 1);
             }
-            Verdict::Send(out) => send(view, ports, out, buf),
+            Verdict::Send(out) => send(view, ports, &shared.handover, out, buf),
             Verdict::Wait(interface, neighbour) => {
                 if !state.waiting.enter(buf, interface, neighbour, view.now) {
                     view.stats.count_dropped(DropReason::NeighbourQueueFull, 1);
@@ -32,6 +34,16 @@ pub(super) fn dispatch<P: Port>(
             Verdict::Punt(class) => {
                 shared.punt.push(class, Punted { buf, port });
             }
+            Verdict::HandOver(owner) => hand_over(
+                view,
+                &shared.handover,
+                owner,
+                Handed {
+                    buf,
+                    port,
+                    purpose: Purpose::Decide,
+                },
+            ),
             Verdict::Lose(loss) => view.stats.count_loss(loss),
         }
     }
@@ -42,6 +54,7 @@ pub(super) fn dispatch<P: Port>(
 pub(super) fn send<P: Port>(
     view: &View<'_>,
     ports: &mut [Lineup<P>],
+    handover: &HandOver<P::Buf>,
     port: PortIndex,
     buf: P::Buf,
 ) {
@@ -50,27 +63,70 @@ pub(super) fn send<P: Port>(
         return;
     };
     if lineup.out.is_full() {
-        transmit(view, lineup);
+        transmit(view, lineup, handover, port);
     }
     // There is room now.
     let _ = lineup.out.try_push(buf);
 }
 
 #[inline]
-fn transmit<P: Port>(view: &View<'_>, lineup: &mut Lineup<P>) {
+fn transmit<P: Port>(
+    view: &View<'_>,
+    lineup: &mut Lineup<P>,
+    handover: &HandOver<P::Buf>,
+    port: PortIndex,
+) {
+    let queue = match &mut lineup.access {
+        Access::Own(queue) => queue,
+        Access::By(worker) => return relay(view, handover, *worker, port, &mut lineup.out),
+    };
     let offered = lineup.out.len() as u64;
-    let refused = u64::from(lineup.port.tx(&mut lineup.out));
+    let refused = u64::from(queue.tx(&mut lineup.out));
     view.stats.count_sent(offered.saturating_sub(refused));
     if refused > 0 {
         view.stats.count_dropped(DropReason::TxRefused, refused);
     }
 }
 
+/// Lets another worker send what is lined up.
+#[cold]
+fn relay<B: Buf>(
+    view: &View<'_>,
+    handover: &HandOver<B>,
+    worker: WorkerIndex,
+    port: PortIndex,
+    out: &mut Batch<B>,
+) {
+    for buf in core::mem::take(out) {
+        let purpose = Purpose::Transmit;
+        hand_over(view, handover, worker, Handed { buf, port, purpose });
+    }
+}
+
+/// Gives a frame to another worker, or frees it if that one has too many.
+fn hand_over<B>(view: &View<'_>, handover: &HandOver<B>, to: WorkerIndex, frame: Handed<B>) {
+    let purpose = frame.purpose;
+    if !handover.give(to, frame) {
+        view.stats.count_dropped(DropReason::HandOverFull, 1);
+        return;
+    }
+    match purpose {
+        Purpose::Decide => view.stats.count_handed_over(),
+        Purpose::Transmit => view.stats.count_relayed(),
+    }
+}
+
 /// Sends what is lined up.
 #[inline]
-pub(super) fn flush<P: Port>(view: &View<'_>, ports: &mut [Lineup<P>]) {
-    for lineup in ports.iter_mut().filter(|l| !l.out.is_empty()) {
-        transmit(view, lineup);
+pub(super) fn flush<P: Port>(
+    view: &View<'_>,
+    ports: &mut [Lineup<P>],
+    handover: &HandOver<P::Buf>,
+) {
+    for (at, lineup) in (0u16..).zip(ports.iter_mut()) {
+        if !lineup.out.is_empty() {
+            transmit(view, lineup, handover, PortIndex(at));
+        }
     }
 }
 
@@ -81,14 +137,16 @@ pub(super) fn inject<P: Port>(
     view: &View<'_>,
     state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
-    ring: &InjectRing<P::Buf>,
+    shared: &Shared<P::Buf>,
 ) -> usize {
     let mut moved = 0;
     while moved < BURST {
-        let Some(mut frame) = ring.pop() else { break };
+        let Some(mut frame) = shared.inject.pop() else {
+            break;
+        };
         view.stats.count_injected();
         local::translate(view, state, &mut frame.buf);
-        send(view, ports, frame.port, frame.buf);
+        send(view, ports, &shared.handover, frame.port, frame.buf);
         moved += 1;
     }
     moved

@@ -1,15 +1,16 @@
 //! The packets of a burst between the stages: one lane for each address family, one body for both.
 
-use super::View;
 use super::decide;
 use super::hops::{HopFamily, ServerHops};
+use super::{Arrived, View};
 use crate::fib::{InterfaceIndex, PortIndex};
 use crate::port::{BURST, Batch, Buf};
 use crate::punt::PuntClass;
 use crate::reason::{DropReason, Loss};
+use crate::steering::{Mode, WorkerIndex};
 use crate::table::{Slot, Table};
 use arrayvec::ArrayVec;
-use pvs_proto::{Family, Malformed, Meta, V4, V6};
+use pvs_proto::{Family, Fragment, Malformed, Meta, V4, V6};
 use std::net::IpAddr;
 
 /// What becomes of a packet.
@@ -21,6 +22,8 @@ pub(super) enum Verdict {
     Wait(InterfaceIndex, IpAddr),
     /// As it came, to Linux.
     Punt(PuntClass),
+    /// As it came, to the worker that owns its connection.
+    HandOver(WorkerIndex),
     /// Freed and counted.
     Lose(Loss),
 }
@@ -53,8 +56,8 @@ impl Verdicts {
         }
     }
 
-    pub(super) fn into_iter(self) -> impl Iterator<Item = Verdict> {
-        self.0.into_iter()
+    pub(super) fn iter(&self) -> impl Iterator<Item = Verdict> {
+        self.0.iter().copied()
     }
 }
 
@@ -88,6 +91,33 @@ impl Lanes {
     }
 }
 
+/// The worker that a packet's connection belongs to, if it is another one than this. What carries no ports
+/// is nobody's: whoever receives it gives it to Linux. So is a piece of a packet.
+#[inline]
+pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Option<WorkerIndex> {
+    if view.arrived == Arrived::FromWorker
+        || !meta.protocol.has_ports()
+        || meta.fragment != Fragment::None
+    {
+        return None;
+    }
+    view.steering
+        .owner_of(meta, |addr| view.fib.is_local::<F>(addr))
+        .filter(|owner| *owner != view.index)
+}
+
+/// Takes out of a lane what other workers own.
+#[inline(never)]
+fn steer<F: HopFamily>(view: &View<'_>, lane: &mut Lane<F>, verdicts: &mut Verdicts) {
+    lane.retain(|item| {
+        let owner = other_owner(view, &item.meta);
+        if let Some(owner) = owner {
+            verdicts.set(item.at, Verdict::HandOver(owner));
+        }
+        owner.is_none()
+    });
+}
+
 /// Carries a lane through look-up and decision.
 #[inline]
 pub(super) fn carry<F: HopFamily, B: Buf>(
@@ -98,6 +128,10 @@ pub(super) fn carry<F: HopFamily, B: Buf>(
     batch: &mut Batch<B>,
     verdicts: &mut Verdicts,
 ) {
+    // In the mode `nic` a packet is asked only if it has no connection here.
+    if view.steering.mode() == Mode::Ring {
+        steer(view, lane, verdicts);
+    }
     for item in lane.iter_mut() {
         item.candidate = table.candidate(item.hash);
     }

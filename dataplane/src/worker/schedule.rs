@@ -7,11 +7,12 @@ use super::View;
 use super::decide::{ended, established};
 use super::hops::{HopFamily, ServerHops};
 use super::icmp;
-use super::lane::{Item, Verdict};
+use super::lane::{Item, Verdict, other_owner};
 use crate::fib::FibFamily;
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
+use crate::steering::Mode;
 use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
 use pvs_proto::state::Timeouts;
 use pvs_proto::wire::{sctp, tcp};
@@ -33,6 +34,12 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     buf: &mut B,
 ) -> Verdict {
     let meta = &item.meta;
+    // In the mode `nic` only here: what the NIC has brought to the right worker is in its table.
+    if view.steering.mode() == Mode::Nic {
+        if let Some(owner) = other_owner(view, meta) {
+            return Verdict::HandOver(owner);
+        }
+    }
     let Some(service) = service(view, meta) else {
         return Verdict::Punt(class(view, meta));
     };
@@ -123,7 +130,7 @@ fn connect<F: HopFamily>(
         virtual_: item.meta.dst,
     };
     let picked = service
-        .pick(&flow, view.cells)
+        .pick(&flow, view.loads)
         .ok_or(DropReason::NoServer)?;
     // Where another client's replies from that server would look the same, the next server will do.
     let others = service

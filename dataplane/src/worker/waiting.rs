@@ -4,8 +4,9 @@
 //! a new version of the forwarding information arrives, all waiting packets are tried again.
 
 use super::rewrite;
-use super::{Lineup, State, View, dispatch};
+use super::{Lineup, Shared, State, View, dispatch};
 use crate::fib::{Hop, InterfaceIndex, Route};
+use crate::handover::HandOver;
 use crate::port::{Buf, Port};
 use crate::reason::DropReason;
 use arrayvec::ArrayVec;
@@ -88,6 +89,7 @@ pub(super) fn serve<P: Port>(
     view: &View<'_>,
     state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
+    shared: &Shared<P::Buf>,
 ) -> usize {
     let room = &mut state.waiting;
     let news = room.seen != view.fib.version;
@@ -95,7 +97,7 @@ pub(super) fn serve<P: Port>(
     if room.packets.is_empty() || !(news || room.unasked || room.first_due.is_due(view.now)) {
         return 0;
     }
-    serve_waiting(view, room, ports, news)
+    serve_waiting(view, room, ports, &shared.handover, news)
 }
 
 #[cold]
@@ -103,6 +105,7 @@ fn serve_waiting<P: Port>(
     view: &View<'_>,
     room: &mut WaitingRoom<P::Buf>,
     ports: &mut [Lineup<P>],
+    handover: &HandOver<P::Buf>,
     news: bool,
 ) -> usize {
     let mut moved = 0;
@@ -117,7 +120,7 @@ fn serve_waiting<P: Port>(
                 };
                 match leave(&mut packet.buf, hop) {
                     Ok(()) => {
-                        dispatch::send(view, ports, hop.port, packet.buf);
+                        dispatch::send(view, ports, handover, hop.port, packet.buf);
                         moved += 1;
                         continue;
                     }

@@ -1,0 +1,51 @@
+//! What other workers give to this one: packets of its connections, and frames for its queues.
+
+use super::{Lineup, Shared, View, dispatch};
+use crate::handover::{HANDOVER_PER_TURN, Purpose};
+use crate::port::Port;
+use crate::reason::DropReason;
+use crate::steering::Mode;
+
+/// Takes a bounded number of frames out of the ring: those to be sent are lined up, the others wait at
+/// their port to be carried through the stages. Returns how many are to be sent.
+#[inline]
+pub(super) fn collect<P: Port>(
+    view: &View<'_>,
+    ports: &mut [Lineup<P>],
+    shared: &Shared<P::Buf>,
+) -> usize {
+    if view.steering.mode() == Mode::Alone {
+        return 0;
+    }
+    collect_some(view, ports, shared)
+}
+
+/// Apart, so that a lone worker's loop stays small.
+#[inline(never)]
+fn collect_some<P: Port>(
+    view: &View<'_>,
+    ports: &mut [Lineup<P>],
+    shared: &Shared<P::Buf>,
+) -> usize {
+    let mut sent = 0;
+    for _ in 0..HANDOVER_PER_TURN {
+        // A full batch is carried first.
+        if ports.iter().any(|lineup| lineup.handed.is_full()) {
+            break;
+        }
+        let Some(frame) = shared.handover.take(view.index) else {
+            break;
+        };
+        view.stats.count_taken_over();
+        if frame.purpose == Purpose::Transmit {
+            dispatch::send(view, ports, &shared.handover, frame.port, frame.buf);
+            sent += 1;
+            continue;
+        }
+        let lineup = ports.get_mut(usize::from(frame.port.0));
+        if lineup.is_none_or(|lineup| lineup.handed.try_push(frame.buf).is_err()) {
+            view.stats.count_dropped(DropReason::NoPort, 1);
+        }
+    }
+    sent
+}
