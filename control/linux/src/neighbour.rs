@@ -68,6 +68,8 @@ enum Action {
 struct Wanted {
     /// When the kernel was last asked; `None` for one that is new.
     asked: Option<Instant>,
+    /// When the kernel was last reminded of it while it was resolved.
+    reminded: Option<Instant>,
     /// A server is reached by it.
     serves: bool,
     /// When a worker last asked for it.
@@ -166,7 +168,7 @@ impl Plan {
     fn look_after(&mut self, mirror: &Mirror, now: Instant) -> Vec<Action> {
         let resolved = |hop: &NextHop| mirror.neighbour(*hop) == NeighbourView::Resolved;
         let due = |wanted: &Wanted| {
-            let at = wanted.asked?;
+            let at = wanted.reminded.max(wanted.asked)?;
             (now.duration_since(at) >= LOOK_AFTER).then_some(at)
         };
         let wanted = self.wanted.iter_mut();
@@ -177,7 +179,8 @@ impl Plan {
         due.sort_by_key(|(at, ..)| *at);
         let turn = due.into_iter().take(REMINDERS_MAX);
         turn.map(|(_, hop, wanted)| {
-            wanted.asked = Some(now);
+            // Not as asked: one that vanishes is asked for at once.
+            wanted.reminded = Some(now);
             Action::Manage(hop)
         })
         .collect()
