@@ -1,5 +1,6 @@
-//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios.
+//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios; and floods for labs.
 
+mod flood;
 mod forward;
 mod tsc;
 
@@ -18,11 +19,14 @@ struct Args {
 enum What {
     /// The poll function between a generating port and a sink, beside a MAC swap and the floor.
     Forward(forward::Args),
+    /// Frames from many senders out by a kernel interface, bounded in number and time (for labs).
+    Flood(flood::Args),
 }
 
 fn main() -> ExitCode {
     let ended = match Args::parse().what {
         What::Forward(args) => forward::run(&args),
+        What::Flood(args) => flood::run(&args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,10 @@
 # The address moves within a few seconds whatever of the master dies, and comes back.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-# Seconds until the other director must serve: three advertisements that do not come, and the skew
+# shellcheck source=/dev/null
+source "$labs_dir/assault.sh"
+
+# Milliseconds until the other director must serve: three advertisements that do not come, and the skew
 # of the lower priority. One more for a machine that is busy.
 failover_max_ms=5000
 
@@ -106,10 +109,23 @@ link_down() {
     comes_back
 }
 
+# No change of state while both directors get a million ARP requests, which come to Linux in the same
+# class as VRRP's advertisements, and the master a million datagrams.
+flood_moves_nothing() {
+    local name states
+    states=$(cat "$run"/keepalived?.log | grep -c STATE)
+    leaves_no_trace pvsd1 flood attacker arp 192.168.10.81:0 10.9.0.0/20 director1
+    leaves_no_trace pvsd1 flood attacker udp 192.168.10.81:9 10.9.0.0/20 director1
+    same "changes of state" "$states" "$(cat "$run"/keepalived?.log | grep -c STATE)"
+    only_has_vip director1
+    alternates
+}
+
 checks() {
     check "the master balances, and the backup does not" master_balances
     check "what is sent to the backup is not balanced" backup_takes_nothing
     check "one director answers ARP for the VIP: the master" only_director_answers router eth0
+    check "floods move nothing" flood_moves_nothing
     check "keepalived killed with -9: the other serves, and gives it back" keepalived_killed
     check "pvsd killed with -9: the other serves, and gives it back" pvsd_killed
     check "link down: the other serves, and gives it back" link_down

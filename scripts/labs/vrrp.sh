@@ -5,7 +5,7 @@
 
 vip=192.168.10.100:80
 segments=(clients servers)
-hosts=(client router rs1 rs2)
+hosts=(client router rs1 rs2 attacker)
 directors=(director1 director2)
 wires=(
     "client eth0 clients 192.168.30.100/24 192.168.30.10"
@@ -13,6 +13,7 @@ wires=(
     "router eth1 clients 192.168.30.10/24"
     "rs1    eth0 servers 192.168.10.71/24 192.168.10.84"
     "rs2    eth0 servers 192.168.10.72/24 192.168.10.84"
+    "attacker eth0 servers 192.168.10.90/24"
 )
 ports=(
     "eth0 servers both"
@@ -25,6 +26,7 @@ servers=(
 hosts_network() {
     on router sysctl -qw net.ipv4.ip_forward=1
     serves_directly rs1 rs2
+    on switch bridge link set dev attacker-eth0 learning off
 }
 
 director_network() {

@@ -1,0 +1,39 @@
+# Floods: the lab `changes`, a host on the segment that sends a million frames of each kind, and a service
+# whose only server does not exist. The host is in a second network of the director, so that masqueraded
+# answers reach it, and those whose addresses it borrows, through the director.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+# shellcheck source=/dev/null
+source "$labs_dir/changes.sh"
+
+hosts+=(attacker)
+wires+=("attacker eth0 servers 192.168.40.90/24 192.168.40.81")
+
+# The attacker's many hardware addresses are none of the switch's business.
+hosts_network() {
+    on router sysctl -qw net.ipv4.ip_forward=1
+    serves_directly rs2
+    on switch bridge link set dev attacker-eth0 learning off
+}
+
+director_network() {
+    on director bash -eu <<'TYPED'
+ip address replace 192.168.10.81/24 dev eth0
+ip address replace 192.168.40.81/24 dev eth0
+ip address replace 192.168.10.100/32 dev eth0
+ip link set eth0 up
+ip route replace default via 192.168.10.84
+TYPED
+}
+
+director_rules() {
+    on director bash -eu <<'TYPED'
+ipvsadm -C
+ipvsadm -A -t 192.168.10.100:80 -s rr
+ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.71:80 -m
+ipvsadm -A -t 192.168.10.100:81 -s rr
+ipvsadm -a -t 192.168.10.100:81 -r 192.168.10.72:81 -g
+ipvsadm -A -u 192.168.10.100:9 -s rr
+ipvsadm -a -u 192.168.10.100:9 -r 192.168.10.66:9 -g
+TYPED
+}
