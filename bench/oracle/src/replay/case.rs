@@ -45,18 +45,25 @@ impl Suite {
     /// # Errors
     /// If the file can't be read or is none.
     pub fn cases(self, folder: &Path) -> Result<Vec<Case>> {
-        let folder = match self {
-            Self::Packets => folder.join("packets"),
-            _ => folder.to_owned(),
+        let files: &[&str] = match self {
+            Self::Sched => &["sched.jsonl"],
+            Self::States => &["states.jsonl"],
+            Self::Packets => &["packets/packets.jsonl", "packets/tunnels.jsonl"],
         };
-        let file = folder.join(self.name()).with_extension("jsonl");
-        let shown = file.display();
-        let text = std::fs::read_to_string(&file).with_context(|| shown.to_string())?;
         let mut lines = Vec::new();
-        for (number, line) in (1..).zip(text.lines()) {
-            let value: Value =
-                serde_json::from_str(line).with_context(|| format!("{shown}:{number}"))?;
-            lines.push(value);
+        for (at, file) in files.iter().enumerate() {
+            let file = folder.join(file);
+            // What was recorded later need not be in every folder.
+            if at > 0 && !file.exists() {
+                continue;
+            }
+            let shown = file.display();
+            let text = std::fs::read_to_string(&file).with_context(|| shown.to_string())?;
+            for (number, line) in (1..).zip(text.lines()) {
+                let value: Value =
+                    serde_json::from_str(line).with_context(|| format!("{shown}:{number}"))?;
+                lines.push(value);
+            }
         }
         Ok(match self {
             Self::Sched => sched::cases(lines),

@@ -1,4 +1,4 @@
-//! `packets.jsonl`: what each frame came out as, to the byte, and what it counted.
+//! `packets/*.jsonl`: what each frame came out as, to the byte, and what it counted.
 //!
 //! A scenario has a director of its own; its steps are its lines. Frames that the kernel's IPVS sent are compared but for
 //! the bytes that `data/packets/README.md` says are its own at each start; of those that Linux beside it sent, only that
@@ -15,11 +15,11 @@ use crate::{Side, laboratory_with};
 use anyhow::{Context, Result, bail};
 use pvs_dataplane::fib::{Fib, FibBuilder, Target};
 use pvs_dataplane::punt::PuntClass;
-use pvs_proto::{Addr4, V4};
+use pvs_proto::{Addr4, Addr6, V4, V6};
 use pvs_sched::Counters;
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddrV4};
 
 #[derive(Deserialize)]
 struct Environment {
@@ -121,7 +121,8 @@ pub(super) fn replay(lines: &[Line]) -> Result<Vec<Outcome>> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["ipvsadm", rest @ ..] => commands.push(rest.to_vec()),
-            ["ip", "route", "add", "unreachable", prefix] => unreachable.push(*prefix),
+            ["ip", "route", "add", "unreachable", prefix]
+            | ["ip", "-6", "route", "add", "unreachable", prefix] => unreachable.push(*prefix),
             [program, ..] => rule = rule.or_else(|| Some((*program).to_owned())),
             [] => bail!("an empty command"),
         }
@@ -158,12 +159,14 @@ fn fib(mtu: u32, unreachable: &[&str]) -> Result<Fib> {
     let mut networks = Vec::new();
     for prefix in unreachable {
         let (address, len) = prefix.split_once('/').context("a prefix has a length")?;
-        let address: Ipv4Addr = address.parse()?;
-        networks.push((Addr4::from(address), len.parse()?));
+        networks.push((address.parse::<IpAddr>()?, len.parse()?));
     }
     laboratory_with(&[], mtu, 1, |b: &mut FibBuilder, _| {
         for (address, len) in networks {
-            b.route::<V4>(address, len, Target::Unreachable);
+            match address {
+                IpAddr::V4(a) => b.route::<V4>(Addr4::from(a), len, Target::Unreachable),
+                IpAddr::V6(a) => b.route::<V6>(Addr6::from(a), len, Target::Unreachable),
+            };
         }
     })
 }
