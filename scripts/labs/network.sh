@@ -8,11 +8,9 @@ add_namespace() {
     ip netns add "$(ns "$1")"
     ip -n "$(ns "$1")" link set lo up
     # What a fresh namespace inherits depends on the machine; a lab shall not.
-    local setting
-    for setting in ipv4.ip_forward=0 ipv4.conf.{all,default}.{rp_filter,arp_ignore,arp_announce}=0 \
-        ipv6.conf.{all,default}.{disable_ipv6,forwarding,accept_ra}=0; do
-        on "$1" sysctl -qw "net.$setting"
-    done
+    on "$1" sysctl -qw net.ipv4.ip_forward=0 \
+        net.ipv4.conf.{all,default}.{rp_filter,arp_ignore,arp_announce}=0 \
+        net.ipv6.conf.{all,default}.{disable_ipv6,forwarding,accept_ra}=0
 }
 
 # The switch and the nic have no business with IP.
