@@ -399,9 +399,18 @@ fn a_deleted_tap_is_told_and_a_new_one_can_be_bound() {
     let tap = lab.tap("pvs0");
     lab.ip("addr add 192.0.2.1/24 dev pvs0");
     watcher.bind(vec![binding(&tap, 0)]);
-    let again = until(&mut watcher, "the new one", |u| {
-        to4(&u.fib, "192.0.2.9") == ask4("192.0.2.9")
-    });
+    let asks = |u: &Update| match to4(&u.fib, "192.0.2.9") {
+        Route::Unresolved(on, _) => Some(on),
+        _ => None,
+    };
+    let again = until(&mut watcher, "the new one", |u| asks(u).is_some());
+    let index = asks(&again).unwrap();
+    assert_ne!(
+        index,
+        InterfaceIndex(0),
+        "the index of the first is nobody's"
+    );
+    assert_eq!(watcher.mirror().ifindex(index), Some(tap.ifindex()));
     assert!(again.fib.version > update.fib.version);
 }
 

@@ -1,17 +1,18 @@
 //! The builder: collects what Linux says, and makes a [`Fib`] of it.
 //!
-//! Off the workers, so it may allocate. The longest-prefix match is made here: routes are painted over
-//! each other, short prefixes first, into ranges that do not overlap.
+//! Off the workers, so it may allocate.
 
+use super::paint::{Painted, paint};
+use super::receivers::receivers;
+use super::routes::{Limited, Routes};
 use super::several::{Group, Leg, Lots};
 use super::source::{OwnAddress, Sources};
-use super::{Fib, GroupIndex, Hop, HopIndex, Interface, InterfaceIndex, Limited, Neighbour};
-use super::{Lookup, Receivers, Route, Routes, Target, Way, WayIndex};
-use pvs_proto::{Addr4, Addr6, Address, Family, V4, V6, VlanId};
+use super::{
+    Fib, GroupIndex, Hop, HopIndex, Interface, InterfaceIndex, Lookup, Neighbour, PortIndex, Route,
+    Target, Way,
+};
+use pvs_proto::{Addr4, Addr6, Address, Family, MacAddr, V4, V6, VlanId};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// As many VLANs as a tag can name.
-const VLANS: usize = 4096;
 
 /// Collects what Linux says, and makes a [`Fib`] of it.
 #[derive(Debug, Default)]
@@ -98,6 +99,18 @@ impl FibBuilder {
     pub fn interface(&mut self, interface: Interface) -> InterfaceIndex {
         self.interfaces.push(interface);
         InterfaceIndex(u16::try_from(self.interfaces.len() - 1).unwrap_or(u16::MAX))
+    }
+
+    /// A place without an interface, so that those behind it keep their numbers.
+    pub fn no_interface(&mut self) {
+        let none = self.interface(Interface {
+            port: PortIndex(u16::MAX),
+            vlan: VlanId::NONE,
+            mac: MacAddr::default(),
+            other_macs: Vec::new(),
+            mtu: 0,
+        });
+        self.deafen(none);
     }
 
     /// An interface that receives nothing, since it is down.
@@ -194,18 +207,13 @@ impl<A: Address> Collected<A> {
             way.mtu = way.mtu.filter(|_| limits);
         }
         let groups = self.groups(interfaces, &sources);
-        let (ways, painted) = self.paint();
-        let mut ranges: Vec<_> = painted
-            .into_iter()
-            .map(|(at, way)| (A::from_bits(at), way))
-            .collect();
-        ranges.dedup_by(|later, earlier| later.1 == earlier.1);
+        let Painted { ways, ranges } = paint(self.routes);
         let neighbours = self.neighbours.into_iter();
         let neighbours = neighbours
             .map(|((i, a), n)| (i, a, hop_of(interfaces, i, n, hops)))
             .collect();
         let mut routes = Routes {
-            ranges: ranges.into_boxed_slice(),
+            ranges,
             ways,
             neighbours,
             limited: Box::default(),
@@ -230,88 +238,6 @@ impl<A: Address> Collected<A> {
             .map(|(legs, _)| lots.group(legs, interfaces, source, failed))
             .collect()
     }
-
-    /// Each different way, and which of them holds from where on.
-    fn paint(&mut self) -> (Box<[Way<A>]>, BTreeMap<u128, WayIndex>) {
-        // Short prefixes first, local ones last: each paints over what it covers.
-        self.routes
-            .sort_by_key(|(_, len, way)| (way.target == Target::Local, *len));
-        let mut ways = Ways::new();
-        let mut painted = BTreeMap::from([(0u128, WayIndex::UNREACHABLE)]);
-        let last = u128::MAX.checked_shr(u32::from(128 - A::BITS)).unwrap_or(0);
-        for (prefix, len, way) in &self.routes {
-            let start = prefix.bits();
-            let end = start | last.checked_shr(u32::from(*len)).unwrap_or(0);
-            let behind = painted
-                .range(..=end)
-                .next_back()
-                .map_or(WayIndex::UNREACHABLE, |(_, way)| *way);
-            let covered: Vec<u128> = painted.range(start..=end).map(|(at, _)| *at).collect();
-            for at in covered {
-                painted.remove(&at);
-            }
-            painted.insert(start, ways.index(*way));
-            if end < last {
-                painted.entry(end + 1).or_insert(behind);
-            }
-        }
-        (ways.list.into_boxed_slice(), painted)
-    }
-}
-
-/// Each different way once.
-struct Ways<A> {
-    list: Vec<Way<A>>,
-    known: BTreeMap<Way<A>, WayIndex>,
-}
-
-impl<A: Address> Ways<A> {
-    fn new() -> Self {
-        let mut ways = Self {
-            list: Vec::new(),
-            known: BTreeMap::new(),
-        };
-        // In the order of WayIndex::LOCAL and WayIndex::UNREACHABLE.
-        for target in [Target::Local, Target::Unreachable] {
-            ways.index(target.into());
-        }
-        ways
-    }
-
-    fn index(&mut self, way: Way<A>) -> WayIndex {
-        let list = &mut self.list;
-        *self.known.entry(way).or_insert_with(|| {
-            list.push(way);
-            WayIndex(u32::try_from(list.len() - 1).unwrap_or(WayIndex::UNREACHABLE.0))
-        })
-    }
-}
-
-/// Who receives on each port, by VLAN.
-fn receivers(interfaces: &[Interface], deaf: &BTreeSet<InterfaceIndex>) -> Box<[Receivers]> {
-    let mut ports = BTreeMap::<_, Receivers>::new();
-    let mut met = BTreeSet::new();
-    for (interface, index) in interfaces.iter().zip((0..).map(InterfaceIndex)) {
-        let first = met.insert((interface.port, interface.vlan));
-        if !first || deaf.contains(&index) {
-            continue;
-        }
-        let port = ports.entry(interface.port.0).or_default();
-        if interface.vlan == VlanId::NONE {
-            port.untagged = Some(index);
-            continue;
-        }
-        if port.vlans.is_empty() {
-            port.vlans = vec![None; VLANS].into_boxed_slice();
-        }
-        if let Some(place) = port.vlans.get_mut(usize::from(interface.vlan.0)) {
-            *place = Some(index);
-        }
-    }
-    let count = ports.keys().next_back().map_or(0, |last| *last + 1);
-    (0..count)
-        .map(|port| ports.remove(&port).unwrap_or_default())
-        .collect()
 }
 
 fn hop_of(

@@ -6,6 +6,9 @@
 //! local table comes first, as rule 0 has it, whatever the length of its prefixes.
 
 mod build;
+mod paint;
+mod receivers;
+mod routes;
 mod several;
 mod source;
 
@@ -13,9 +16,9 @@ pub use build::{BuilderFamily, FibBuilder};
 pub use several::{BUCKETS, Leg};
 pub use source::OwnAddress;
 
-use pvs_proto::{Addr4, Addr6, Address, Family, MacAddr, V4, V6, VlanId};
-use several::Group;
-use source::Sources;
+use pvs_proto::{Addr4, Addr6, Family, MacAddr, V4, V6, VlanId};
+use receivers::Receivers;
+use routes::Routes;
 
 /// A port of the director, in the order of configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -138,76 +141,6 @@ impl<A> From<Target<A>> for Way<A> {
     }
 }
 
-/// A place in [`Routes::ways`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct WayIndex(u32);
-
-impl WayIndex {
-    const LOCAL: Self = Self(0);
-    const UNREACHABLE: Self = Self(1);
-}
-
-/// The routes and neighbours of one family.
-#[derive(Debug)]
-struct Routes<A> {
-    /// Where each range begins, ascending, the first at 0; its way reaches to the next one.
-    ranges: Box<[(A, WayIndex)]>,
-    /// Each different one once.
-    ways: Box<[Way<A>]>,
-    /// Ascending by interface and address; `None` is a failed neighbour.
-    neighbours: Box<[(InterfaceIndex, A, Option<HopIndex>)]>,
-    /// Next hops that a route's own MTU makes others of; ascending.
-    limited: Box<[Limited]>,
-    groups: Box<[Group<A>]>,
-    sources: Sources<A>,
-}
-
-/// A next hop on the way of a route with an MTU of its own, and that MTU; what stands for it.
-type Limited = ((HopIndex, u32), HopIndex);
-
-impl<A> Default for Routes<A> {
-    fn default() -> Self {
-        Self {
-            ranges: Box::default(),
-            ways: Box::default(),
-            neighbours: Box::default(),
-            limited: Box::default(),
-            groups: Box::default(),
-            sources: Sources::default(),
-        }
-    }
-}
-
-impl<A: Address> Routes<A> {
-    fn way_index(&self, dst: A) -> WayIndex {
-        let behind = self.ranges.partition_point(|(start, _)| *start <= dst);
-        behind
-            .checked_sub(1)
-            .and_then(|at| self.ranges.get(at))
-            .map_or(WayIndex::UNREACHABLE, |range| range.1)
-    }
-
-    fn way(&self, dst: A) -> Way<A> {
-        let WayIndex(at) = self.way_index(dst);
-        let way = self.ways.get(at as usize).copied();
-        way.unwrap_or(Target::Unreachable.into())
-    }
-
-    fn group(&self, GroupIndex(at): GroupIndex) -> Option<&Group<A>> {
-        self.groups.get(at as usize)
-    }
-
-    /// The next hop in place of this one on a route of that MTU.
-    fn limited(&self, route: Route<A>, mtu: u32) -> Route<A> {
-        let Route::Hop(hop) = route else { return route };
-        let found = self
-            .limited
-            .binary_search_by_key(&(hop, mtu), |(key, _)| *key);
-        let stand_in = found.ok().and_then(|at| self.limited.get(at));
-        stand_in.map_or(route, |(_, hop)| Route::Hop(*hop))
-    }
-}
-
 /// Forwarding information.
 #[derive(Debug, Default)]
 pub struct Fib {
@@ -239,71 +172,6 @@ pub trait Lookup<A> {
     fn next_hop(&self, dst: A) -> Option<(InterfaceIndex, A)>;
     #[doc(hidden)]
     fn source(&self, dst: A) -> Option<A>;
-}
-
-impl<A: Address> Lookup<A> for Routes<A> {
-    fn route(&self, dst: A) -> Route<A> {
-        let way = self.way(dst);
-        let route = match way.target {
-            Target::Local => Route::Local,
-            Target::OnLink(interface) => self.neighbour(interface, dst),
-            Target::Via(interface, gateway) => self.neighbour(interface, gateway),
-            Target::Several(group) => match self.group(group).and_then(|group| group.leg(dst)) {
-                Some((leg, _)) => self.neighbour(leg.interface, leg.gateway.unwrap_or(dst)),
-                None => Route::Unreachable,
-            },
-            Target::Elsewhere => Route::Elsewhere,
-            Target::Unreachable => Route::Unreachable,
-        };
-        match way.mtu {
-            Some(mtu) => self.limited(route, mtu),
-            None => route,
-        }
-    }
-
-    fn is_local(&self, dst: A) -> bool {
-        self.way_index(dst) == WayIndex::LOCAL
-    }
-
-    fn next_hop(&self, dst: A) -> Option<(InterfaceIndex, A)> {
-        match self.way(dst).target {
-            Target::OnLink(interface) => Some((interface, dst)),
-            Target::Via(interface, gateway) => Some((interface, gateway)),
-            Target::Several(group) => {
-                let (leg, _) = self.group(group)?.leg(dst)?;
-                Some((leg.interface, leg.gateway.unwrap_or(dst)))
-            }
-            Target::Local | Target::Elsewhere | Target::Unreachable => None,
-        }
-    }
-
-    fn source(&self, dst: A) -> Option<A> {
-        let way = self.way(dst);
-        let (interface, source) = match way.target {
-            Target::Local => return Some(dst),
-            Target::OnLink(interface) | Target::Via(interface, _) => (interface, None),
-            Target::Several(group) => {
-                let (leg, source) = self.group(group)?.leg(dst)?;
-                (leg.interface, source)
-            }
-            Target::Elsewhere | Target::Unreachable => return None,
-        };
-        way.source
-            .or(source)
-            .or_else(|| self.sources.towards(interface, dst))
-    }
-
-    fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {
-        let at = self
-            .neighbours
-            .partition_point(|(i, a, _)| (*i, *a) < (interface, addr));
-        match self.neighbours.get(at) {
-            Some((i, a, hop)) if (*i, *a) == (interface, addr) => {
-                hop.map_or(Route::Failed(interface, addr), Route::Hop)
-            }
-            _ => Route::Unresolved(interface, addr),
-        }
-    }
 }
 
 impl FibFamily for V4 {
@@ -370,22 +238,9 @@ impl Fib {
     #[must_use]
     #[inline]
     pub fn interface(&self, port: PortIndex, vlan: VlanId) -> Option<(InterfaceIndex, &Interface)> {
-        let tags = self.receivers.get(usize::from(port.0))?;
-        let index = if vlan == VlanId::NONE {
-            tags.untagged?
-        } else {
-            tags.vlans.get(usize::from(vlan.0)).copied()??
-        };
+        let index = self.receivers.get(usize::from(port.0))?.of(vlan)?;
         Some((index, self.interfaces.get(usize::from(index.0))?))
     }
-}
-
-/// Who receives on a port: a look-up is bounded whatever the number of VLANs.
-#[derive(Clone, Debug, Default)]
-struct Receivers {
-    untagged: Option<InterfaceIndex>,
-    /// By VLAN; empty if there is none.
-    vlans: Box<[Option<InterfaceIndex>]>,
 }
 
 #[cfg(test)]

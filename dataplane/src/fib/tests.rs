@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use pvs_proto::Address;
 
 fn a4(text: &str) -> Addr4 {
     text.parse::<std::net::Ipv4Addr>().unwrap().into()

@@ -9,22 +9,18 @@ use pvs_proto::{Addr4, Addr6, MacAddr, V4, V6, VlanId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
-    let interfaces = interfaces(mirror);
+pub(super) fn update(mirror: &Mirror, interfaces: Vec<InterfaceState>, version: u32) -> Update {
     let mut builder = FibBuilder::new();
+    let found: BTreeMap<_, _> = interfaces.iter().map(|i| (i.ifindex, i)).collect();
     let mut numbers = BTreeMap::new();
-    for found in &interfaces {
-        let number = builder.interface(Interface {
-            port: found.port,
-            vlan: found.vlan,
-            mac: found.mac,
-            other_macs: found.other_macs.clone(),
-            mtu: found.mtu,
-        });
-        if !found.up {
-            builder.deafen(number);
+    for ifindex in mirror.numbers.places() {
+        match ifindex.and_then(|ifindex| found.get(&ifindex)) {
+            Some(found) => {
+                let number = add_interface(&mut builder, found);
+                numbers.insert(found.ifindex, number);
+            }
+            None => builder.no_interface(),
         }
-        numbers.insert(found.ifindex, number);
     }
     let mut unsupported = unsupported_rules(mirror);
     // Group and broadcast addresses are Linux's business, whatever the default route says.
@@ -58,8 +54,22 @@ pub(super) fn update(mirror: &Mirror, version: u32) -> Update {
     }
 }
 
+fn add_interface(builder: &mut FibBuilder, found: &InterfaceState) -> InterfaceIndex {
+    let number = builder.interface(Interface {
+        port: found.port,
+        vlan: found.vlan,
+        mac: found.mac,
+        other_macs: found.other_macs.clone(),
+        mtu: found.mtu,
+    });
+    if !found.up {
+        builder.deafen(number);
+    }
+    number
+}
+
 /// The interfaces of pvs: the taps in the order of the ports, the VLANs on them, the macvlans on these.
-fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
+pub(super) fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
     let taps = mirror
         .taps
         .iter()

@@ -10,6 +10,7 @@ mod address;
 mod build;
 mod link;
 mod neighbour;
+mod numbers;
 mod route;
 mod state;
 mod survey;

@@ -3,6 +3,7 @@
 use super::address::Assigned;
 use super::link::{Kind, Link};
 use super::neighbour::{self, Known};
+use super::numbers::Numbers;
 use super::route::{self, Effect, Exit, ListedRoute, Routes, Way};
 use super::{Doubts, NeighbourView, NextHop, TapBinding, Update, build};
 use netlink_packet_route::address::AddressMessage;
@@ -25,8 +26,8 @@ pub struct Mirror {
     pub(super) neighbours: BTreeMap<(u32, IpAddr), Known>,
     /// Rules beyond the three that the kernel starts with: family, priority, table.
     pub(super) rules: BTreeSet<(IpFamily, u32, u32)>,
-    /// Linux's indices of the last Fib's interfaces.
-    numbered: Vec<u32>,
+    /// Indices of the last Fib's interfaces.
+    pub(super) numbers: Numbers,
     pub(super) version: u32,
     changed: bool,
     doubts: Doubts,
@@ -222,13 +223,10 @@ impl Mirror {
         }
         // 0 is what an entry without a next hop holds.
         self.version = self.version.checked_add(1).unwrap_or(1);
-        let update = build::update(self, self.version);
-        self.numbered = update
-            .interfaces
-            .iter()
-            .map(|found| found.ifindex)
-            .collect();
-        Some(update)
+        let interfaces = build::interfaces(self);
+        let present: Vec<_> = interfaces.iter().map(|found| found.ifindex).collect();
+        self.numbers.renew(&present);
+        Some(build::update(self, interfaces, self.version))
     }
 
     /// The next hops by which Linux would reach an address through interfaces of pvs; none if it is
@@ -276,7 +274,7 @@ impl Mirror {
     /// Linux's index of an interface of the last Fib.
     #[must_use]
     pub fn ifindex(&self, interface: InterfaceIndex) -> Option<u32> {
-        self.numbered.get(usize::from(interface.0)).copied()
+        self.numbers.ifindex(interface)
     }
 
     fn is_ours(&self, ifindex: u32) -> bool {

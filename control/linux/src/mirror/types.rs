@@ -16,7 +16,7 @@ pub struct TapBinding {
     pub port: PortIndex,
 }
 
-/// An interface of pvs as Linux sees it; its place in [`Update::interfaces`] is its index in the Fib.
+/// An interface of pvs as Linux sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceState {
     /// Linux's name of it.
@@ -52,7 +52,7 @@ pub struct Update {
     pub fib: Fib,
     /// The addresses that are Linux's own.
     pub local: LocalAddresses,
-    /// The interfaces, in the order of the Fib's.
+    /// The interfaces: the taps in the order of the ports, the VLANs on them, the macvlans on these.
     pub interfaces: Vec<InterfaceState>,
     /// What Linux is told to do and pvs does not follow, one sentence each.
     pub unsupported: Vec<String>,
