@@ -239,10 +239,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn worker()(n in prop::collection::vec(number(), 10), seen in any::<Option<u64>>()) -> WorkerView {
+    fn worker()(n in prop::collection::vec(number(), 13), seen in any::<Option<u64>>()) -> WorkerView {
         WorkerView {
             worker: n[0], core: n[1], polls: n[2], busy_polls: n[3], rx_per_sec: n[4], tx_per_sec: n[5],
             received: n[6], sent: n[7], injected: n[8], connections: n[9],
+            handed_over: n[10], relayed: n[11], taken_over: n[12],
             config_seen: seen, forwarding_seen: seen,
             ..WorkerView::default()
         }

@@ -41,6 +41,12 @@ pub struct WorkerView {
     pub sent: u64,
     /// Frames from Linux.
     pub injected: u64,
+    /// Frames that it received and gave to the worker that owns their connection.
+    pub handed_over: u64,
+    /// Frames that another worker sent for it, who has a queue of the port.
+    pub relayed: u64,
+    /// Frames that other workers gave to it, for either reason.
+    pub taken_over: u64,
     /// Connections in its tables.
     pub connections: u64,
     /// The version of the configuration that it uses; absent while it sleeps, and then the newest is next.

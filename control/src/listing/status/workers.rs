@@ -56,16 +56,34 @@ pub(super) fn workers(status: &StatusView) -> String {
     };
     let (config, forwarding) = (status.config, status.linux.forwarding);
     format!(
-        "Workers (steering: {}{interval})\n{}\n{}  \
+        "Workers (steering: {}{interval})\n{}\n{}{}  \
          newest: configuration {} ({} older not freed), forwarding information {} ({} not freed)\n",
         status.steering,
         loads.text("  "),
         totals.text("  "),
+        handovers(&status.workers),
         config.published,
         config.outstanding,
         forwarding.published,
         forwarding.outstanding,
     )
+}
+
+/// What several workers gave each other.
+fn handovers(workers: &[WorkerView]) -> String {
+    if workers.len() < 2 {
+        return String::new();
+    }
+    let mut table = Table::new(&[">Worker", ">HandedOver", ">Relayed", ">TakenOver"]);
+    for worker in workers {
+        table.row([
+            worker.worker.to_string(),
+            worker.handed_over.to_string(),
+            worker.relayed.to_string(),
+            worker.taken_over.to_string(),
+        ]);
+    }
+    format!("\n{}", table.text("  "))
 }
 
 const fn state(state: WorkerState) -> &'static str {
