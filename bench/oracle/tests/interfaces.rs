@@ -1,4 +1,4 @@
-//! Interfaces: groups that are Linux's, VLANs, macvlans, and interfaces that are down.
+//! Interfaces: groups that are Linux's, VLANs, macvlans, interfaces that are down, several routers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,7 +10,7 @@
 mod common;
 
 use common::{CLIENT, SERVER, VIP, director};
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, Target};
+use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Leg, Neighbour, Target};
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::frames::{self, from_client, from_server, server_mac, tcp};
 use pvs_oracle::scenario::at;
@@ -212,4 +212,68 @@ fn a_macvlan_receives_and_sends_by_its_own_address() {
     syn[5] += 1;
     assert!(d.send(Side::Client, &syn).unwrap().is_empty());
     assert_eq!(d.losses(), [("other_host", 1)]);
+}
+
+/// The server behind the servers' port; clients behind two routers, of which one may not answer.
+fn two_routers(failed: Option<u8>, version: u32) -> Fib {
+    let mut b = FibBuilder::new();
+    let mut on = |side: Side, mac| {
+        b.interface(Interface {
+            port: side.port(),
+            vlan: VlanId::NONE,
+            mac,
+            other_macs: vec![],
+            mtu: 1500,
+        })
+    };
+    let clients = on(Side::Client, frames::DIRECTOR_CLIENT_MAC);
+    let servers = on(Side::Server, frames::DIRECTOR_SERVER_MAC);
+    let router = |n: u8| Addr4::from_wire([10, 9, 9, n]);
+    let leg = |n| Leg {
+        interface: clients,
+        gateway: Some(router(n)),
+        weight: 1,
+        linkdown: false,
+    };
+    let both = b.several::<V4>(vec![leg(1), leg(2)]);
+    let server = Addr4::from_wire([192, 168, 1, 1]);
+    b.route::<V4>(Addr4(0), 0, both)
+        .route::<V4>(server, 24, Target::OnLink(servers))
+        .route::<V4>(Addr4::from_wire([10, 0, 0, 100]), 32, Target::Local)
+        .neighbour::<V4>(servers, server, Neighbour::Resolved(server_mac(1)));
+    for n in [1, 2] {
+        let state = match failed {
+            Some(dead) if dead == n => Neighbour::Failed,
+            _ => Neighbour::Resolved(MacAddr([2, 0, 0, 0, 9, n])),
+        };
+        b.neighbour::<V4>(clients, router(n), state);
+    }
+    b.build(version)
+}
+
+#[test]
+fn replies_are_spread_over_routers_by_client_and_only_those_of_a_dead_one_move() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    let clients: Vec<String> = (1..=64).map(|n| format!("10.7.0.{n}:4001")).collect();
+    let mut routers = |fib: Fib, signal, answer| -> Vec<u8> {
+        d.route(fib);
+        let through = |client: &String| {
+            let packet = from_client(&tcp(at(client), at(VIP), signal, b""));
+            assert_eq!(only(d.send(Side::Client, &packet).unwrap()).0, Side::Server);
+            let reply = from_server(1, &tcp(at(SERVER), at(client), answer, b""));
+            let (side, reply) = only(d.send(Side::Server, &reply).unwrap());
+            assert_eq!((side, &reply[..5]), (Side::Client, &[2, 0, 0, 0, 9][..]));
+            reply[5]
+        };
+        clients.iter().map(through).collect()
+    };
+    let before = routers(two_routers(None, 2), SYN, SYN | ACK);
+    for n in [1, 2] {
+        let share = before.iter().filter(|router| **router == n).count();
+        assert!(share > 16, "{before:?}");
+    }
+    let dead = routers(two_routers(Some(1), 3), ACK, ACK);
+    assert!(dead.iter().all(|router| *router == 2));
+    assert_eq!(routers(two_routers(None, 4), ACK, ACK), before);
+    assert_eq!(d.losses(), []);
 }
