@@ -1,6 +1,7 @@
 //! The forwarding engine: generic over [`port::Port`], knowing neither DPDK nor any socket.
 #![deny(unsafe_code)]
 
+mod apart;
 pub mod engine;
 pub mod fib;
 pub mod handover;

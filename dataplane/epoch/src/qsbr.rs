@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::PoisonError;
 
 use crate::seen::{Seen, settle};
@@ -250,6 +251,17 @@ impl<T> Reader<T> {
     /// The version that the last poll returned, 0 while offline.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Where the words lie that publisher and reader share: the newest value's, which the publisher writes
+    /// and all readers load, and the seen one, which this reader alone writes. For checks of the layout.
+    pub fn places(&self) -> [Range<usize>; 2] {
+        let newest = std::ptr::from_ref(&self.shared.newest);
+        let seen = Arc::as_ptr(&self.seen);
+        [
+            newest.addr()..newest.wrapping_add(1).addr(),
+            seen.addr()..seen.wrapping_add(1).addr(),
+        ]
     }
 
     /// Before sleeping: from here to the next poll the reader refers to nothing and holds

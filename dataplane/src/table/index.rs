@@ -138,6 +138,12 @@ fn buckets(connections: u32) -> usize {
 }
 
 impl Index {
+    #[cfg(test)]
+    pub(super) fn extent(&self) -> core::ops::Range<usize> {
+        let buckets = self.buckets.as_ptr_range();
+        buckets.start.addr()..buckets.end.addr()
+    }
+
     pub(super) fn new(connections: u32, backing: Backing) -> Result<Self, SlabError> {
         let buckets = buckets(connections);
         Ok(Self {

@@ -93,6 +93,17 @@ impl<F: Family> Table<F> {
         })
     }
 
+    /// Where in memory its parts lie that are not within itself: arena, index, wheel.
+    #[cfg(test)]
+    pub(crate) fn places(&self) -> [core::ops::Range<usize>; 3] {
+        let (arena, wheel) = (self.arena.as_ptr_range(), self.wheel.heads().as_ptr_range());
+        [
+            arena.start.addr()..arena.end.addr(),
+            self.index.extent(),
+            wheel.start.addr()..wheel.end.addr(),
+        ]
+    }
+
     /// Bytes of memory that a table for `connections` connections maps, in whole huge pages.
     #[must_use]
     pub fn bytes(connections: u32) -> usize {

@@ -6,6 +6,7 @@
 //! deadline (the kernel's own wheel is later), and one call does a bounded amount of work.
 
 use super::entry::{Entry, NIL};
+use crate::apart::Apart;
 use crate::slab::Slab;
 use pvs_proto::{Family, Ticks};
 
@@ -23,15 +24,20 @@ const PLACES_BUDGET: u32 = 64;
 
 #[derive(Debug)]
 pub(super) struct Wheel {
-    heads: Box<[u32]>,
+    heads: Apart<u32>,
     /// The next place to be looked at, as an instant in units of [`SPAN`]; `None` before the first call.
     turn: Option<u32>,
 }
 
 impl Wheel {
+    #[cfg(test)]
+    pub(super) fn heads(&self) -> &[u32] {
+        &self.heads
+    }
+
     pub(super) fn new() -> Self {
         Self {
-            heads: vec![NIL; PLACES as usize].into_boxed_slice(),
+            heads: Apart::new(NIL, PLACES as usize),
             turn: None,
         }
     }

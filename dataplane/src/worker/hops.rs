@@ -5,6 +5,7 @@ use super::icmp::{ErrorFamily, Limit};
 use super::lane::Verdict;
 use super::tunnel::Tunnels;
 use super::waiting::ResolveRequest;
+use crate::apart::Apart;
 use crate::fib::{FibFamily, Hop, HopIndex, Route};
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
@@ -23,7 +24,7 @@ pub(super) type Way<'a> = Result<&'a Hop, Verdict>;
 /// What a worker keeps of the ways that packets take, and of those that begin here.
 pub(super) struct ServerHops {
     /// Each server's next hop.
-    servers: Box<[Cached]>,
+    servers: Apart<Cached>,
     /// Each server's tunnel, for those that have one.
     pub(super) tunnels: Tunnels,
     identification: u16,
@@ -43,11 +44,21 @@ struct Cached {
 impl ServerHops {
     pub(super) fn new(servers: usize) -> Self {
         Self {
-            servers: vec![Cached::default(); servers].into_boxed_slice(),
+            servers: Apart::new(Cached::default(), servers),
             tunnels: Tunnels::new(servers),
             identification: 0,
             limit: Limit::new(),
         }
+    }
+
+    /// Where in memory its arrays lie.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> [core::ops::Range<usize>; 2] {
+        let servers = self.servers.as_ptr_range();
+        [
+            servers.start.addr()..servers.end.addr(),
+            self.tunnels.place(),
+        ]
     }
 
     /// The identification of the next packet that the director makes and that may be fragmented

@@ -59,8 +59,9 @@ pub struct Page {
     pub records: ArrayVec<Record, PAGE>,
 }
 
-/// Where control and a worker meet.
+/// Where control and a worker meet. The worker looks at it in each turn, so it is on lines of its own.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Mailbox {
     asked: AtomicBool,
     page: Mutex<Page>,

@@ -15,6 +15,8 @@ mod handed;
 mod hops;
 mod icmp;
 mod lane;
+#[cfg(test)]
+mod layout;
 mod listing;
 mod local;
 mod rewrite;
@@ -112,7 +114,8 @@ pub enum Access<P> {
     By(WorkerIndex),
 }
 
-/// A port with the frames that are to leave by it.
+/// A port with the frames that are to leave by it. Written with every packet, hence on lines of its own.
+#[repr(align(128))]
 struct Lineup<P: Port> {
     access: Access<P>,
     out: Batch<P::Buf>,
@@ -128,7 +131,8 @@ struct State<B> {
     waiting: WaitingRoom<B>,
 }
 
-/// A worker. [`poll`](Self::poll) is its whole life.
+/// A worker. [`poll`](Self::poll) is its whole life. It shares no cache line with another one beside it.
+#[repr(align(128))]
 pub struct Worker<P: Port> {
     config: Reader<Snapshot>,
     fib: Reader<Fib>,

@@ -10,6 +10,7 @@ use super::View;
 use super::hops::{HopFamily, ServerHops, Way, route};
 use super::lane::Verdict;
 use super::rewrite;
+use crate::apart::Apart;
 use crate::fib::HopIndex;
 use crate::port::Buf;
 use crate::reason::DropReason;
@@ -49,7 +50,7 @@ impl Ends {
 }
 
 /// The tunnels of all servers.
-pub(super) struct Tunnels(Box<[Cached]>);
+pub(super) struct Tunnels(Apart<Cached>);
 
 /// A tunnel with the versions of forwarding information and configuration that it was found under.
 #[derive(Clone, Copy, Default)]
@@ -63,7 +64,13 @@ struct Cached {
 
 impl Tunnels {
     pub(super) fn new(servers: usize) -> Self {
-        Self(vec![Cached::default(); servers].into_boxed_slice())
+        Self(Apart::new(Cached::default(), servers))
+    }
+
+    #[cfg(test)]
+    pub(super) fn place(&self) -> core::ops::Range<usize> {
+        let all = self.0.as_ptr_range();
+        all.start.addr()..all.end.addr()
     }
 
     /// The tunnel to a server, and the way to its other end.

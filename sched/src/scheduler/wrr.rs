@@ -19,8 +19,9 @@ pub(crate) struct Wrr {
     step: u32,
 }
 
-/// Place and current weight in one word, so that a worker moves both at once.
+/// Place and current weight in one word, so that a worker moves both at once. On a line of its own, as rr's is.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct State(AtomicU64);
 
 #[derive(Clone, Copy)]
