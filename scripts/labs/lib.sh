@@ -5,7 +5,7 @@
 repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 labs_dir=$repository/scripts/labs
 lab_root=/run/pvs-lab
-all_labs=(nat-1 nat-1-v6 nat-2 nat-3 dr-1 dr-1-v6 dr-2 tun-1 tun-1-v6 vrrp bgp ssh changes flood)
+all_labs=(nat-1 nat-1-v6 nat-2 nat-3 dr-1 dr-1-v6 dr-2 tun-1 tun-1-v6 vrrp vrrp-vmac bgp ssh changes flood)
 
 # A failure inside $(...) ends that too.
 shopt -s inherit_errexit

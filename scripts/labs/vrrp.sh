@@ -46,6 +46,9 @@ ipvsadm -a -t 192.168.10.100:80 -r 192.168.10.72:80 -g
 TYPED
 }
 
+# Further lines of the instance: see vrrp-vmac.sh.
+vrrp_options=
+
 # The first director is the master while it lives. This is the whole of keepalived's part: no
 # virtual_server, which would be for the kernel's IPVS.
 keepalived_config() {
@@ -58,6 +61,7 @@ global_defs {
 }
 vrrp_instance web {
     interface eth0
+    $vrrp_options
     state BACKUP
     virtual_router_id 51
     priority $priority
@@ -80,6 +84,9 @@ keepalived_start() {
     spawn "$name" "$director" "$run/$name.log" keepalived --dont-fork --log-console --vrrp \
         --use-file "$run/$name.conf" --pid "$run/$name.pid" --vrrp_pid "$run/$name-vrrp.pid"
 }
+
+# The hardware address behind the VIP: the master's own.
+vip_mac() { mac_of director1 eth0; }
 
 has_vip() { on "$1" ip -o address show to "${vip%:*}" | grep -q .; }
 
