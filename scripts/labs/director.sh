@@ -36,7 +36,7 @@ pvsd_config() {
         read -r mirror _ role <<<"$port"
         cat <<EOF
 [[port]]
-device = "net_af_packet$number,iface=d$number,qpairs=${PVS_LAB_QUEUES:-1}"
+device = "net_af_packet$number,iface=d$number,qpairs=$queues"
 role = "$role"
 mirror = "$mirror"
 namespace = "$(ns "$director")"
@@ -46,16 +46,16 @@ EOF
     done
     cat <<EOF
 [workers]
-count = ${PVS_LAB_WORKERS:-1}
+count = $workers
 idle = "adaptive"
-steering = "${PVS_LAB_STEERING:-auto}"
+steering = "$steering"
 
 [memory]
 hugepages = "auto"
 megabytes = 256
 
 [table]
-connections = 65536
+connections = $table_size
 
 [control]
 socket = "$run/$(pvsd_of "$director").sock"

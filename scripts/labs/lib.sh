@@ -4,8 +4,11 @@
 
 repository=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 labs_dir=$repository/scripts/labs
-lab_root=/run/pvs-lab
-all_labs=(nat-1 nat-1-v6 nat-2 nat-3 dr-1 dr-1-v6 dr-2 tun-1 tun-1-v6 vrrp vrrp-vmac bgp ssh changes flood)
+# With PVS_LAB_SET the same labs a second time on one machine, under other names.
+lab_set=${PVS_LAB_SET:-}
+lab_root=/run/pvs-lab${lab_set:+-$lab_set}
+all_labs=(nat-1 nat-1-v6 nat-2 nat-3 dr-1 dr-1-v6 dr-2 tun-1 tun-1-v6 vrrp vrrp-vmac bgp ssh changes flood
+    workers)
 
 # A failure inside $(...) ends that too.
 shopt -s inherit_errexit
@@ -31,7 +34,8 @@ load_lab() {
     programs_up() { :; }
     unset -f director_dns_rules rules_without_port vip_as_alias
     hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0 dns_port=53
-    directors=(director)
+    directors=(director) table_size=65536
+    workers=${PVS_LAB_WORKERS:-1} queues=${PVS_LAB_QUEUES:-1} steering=${PVS_LAB_STEERING:-auto}
     checks_of=${lab%-v6}
     # shellcheck source=/dev/null
     source "$labs_dir/$lab.sh"
@@ -93,7 +97,7 @@ address_of() {
 has_dns() { declare -F director_dns_rules >/dev/null; }
 
 # A host's network namespace. Every name that a lab makes outside its namespaces starts so.
-ns() { printf 'pvs-%s-%s' "${lab//-/}" "$1"; }
+ns() { printf 'pvs-%s%s-%s' "${lab_set:+$lab_set-}" "${lab//-/}" "$1"; }
 
 # Runs a command on a host. `ipvsadm` is found first in the lab's own directory; on a director it
 # talks to its pvsd.

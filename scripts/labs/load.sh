@@ -1,0 +1,39 @@
+# HTTP load on a lab: what load.py says, as assertions.
+# shellcheck shell=bash disable=SC2034,SC2154
+
+# A segment that is lost is repeated after a second, or 200 ms if others follow it; what a machine with few
+# cores takes for a turn is less.
+load_slowest_ms=900
+
+# load_all COUNT ENDPOINT [AT-ONCE]: every request succeeds.
+load_all() {
+    local count=$1 endpoint=$2 at_once=${3:-32}
+    on client "$labs_dir/load.py" --count "$count" --at-once "$at_once" "$endpoint" \
+        >"$run/load.log" || { cat "$run/load.log" && return 1; }
+    measured "$(cat "$run/load.log")"
+    same "requests" "$count" "$(cut -d ' ' -f 1 "$run/load.log")"
+}
+
+# load_start NAME ENDPOINT [AT-ONCE]: until load_end.
+load_start() {
+    local name=$1 endpoint=$2 at_once=${3:-4}
+    spawn "load-$name" client "$run/load-$name.log" "$labs_dir/load.py" --at-once "$at_once" \
+        --seconds 300 "$endpoint"
+}
+
+# load_end NAME: what it says; in the end.
+load_end() {
+    end_process "load-$1"
+    cat "$run/load-$1.log"
+}
+
+# load_succeeded NAME: every request did, and none needed to be repeated.
+load_succeeded() {
+    local told slowest
+    told=$(load_end "$1")
+    measured "load on $1: $told"
+    same "failures" 0 "$(awk '/ requests, / { print $3 }' <<<"$told")"
+    more "requests" 100 "$(awk '/ requests, / { print $1 }' <<<"$told")"
+    slowest=$(sed -n 's/.*slowest \([0-9]*\) ms.*/\1/p' <<<"$told")
+    less "milliseconds of the slowest" "$load_slowest_ms" "$slowest"
+}
