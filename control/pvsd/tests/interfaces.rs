@@ -50,6 +50,7 @@ impl Wire {
         let config = wire.place.config("");
         let text = std::fs::read_to_string(&config).unwrap();
         let text = text.replace("net_null0,no-rx=1", "net_af_packet0,iface=d0");
+        let text = text.replace("[memory]", "[memory]\nhugepages = \"off\"");
         std::fs::write(&config, text).unwrap();
         wire.daemon = Some(Daemon::start_in(&wire.nic, &config));
         wire.place.ip("addr add 10.78.0.1/24 dev pvs0");
@@ -173,4 +174,26 @@ fn a_port_follows_its_mirror() {
     assert!(wire.pings("10.78.0.1", false), "a mirror that is down");
     wire.place.ip("link set pvs0 up");
     assert!(wire.pings("10.78.0.1", true), "and up again");
+}
+
+#[test]
+fn a_mirror_that_was_deleted_carries_frames_again() {
+    let wire = Wire::new("again");
+    assert!(wire.pings("10.78.0.1", true), "{}", wire.daemon().log());
+    wire.place.ip("link del pvs0");
+    wire.daemon().wait_for_log("tap pvs0 is there again");
+    wire.place.ip("addr add 10.78.0.1/24 dev pvs0");
+    assert!(wire.pings("10.78.0.1", true), "{}", wire.daemon().log());
+
+    // The nameless namespace still serves, until there is one of its name.
+    let netns = &wire.place.netns;
+    must(&format!("ip netns del {netns}"));
+    wire.daemon().wait_for_log("was deleted while pvsd uses it");
+    assert!(wire.pings("10.78.0.1", true), "it goes on inside");
+    must(&format!("ip netns add {netns}"));
+    wire.daemon()
+        .wait_for_log("moved to the new network namespace");
+    assert!(wire.pings("10.78.0.1", false), "nobody has the address yet");
+    wire.place.ip("addr add 10.78.0.1/24 dev pvs0");
+    assert!(wire.pings("10.78.0.1", true), "{}", wire.daemon().log());
 }
