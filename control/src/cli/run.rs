@@ -1,5 +1,6 @@
 //! A command line from its words to its exit status.
 
+use super::companions::{Companion, SAVE_USAGE, companion};
 use super::help::{help, version, word_help};
 use super::names::Names;
 use super::plan::{Failure, Plan, Show, plan};
@@ -64,6 +65,8 @@ const UNREACHABLE: u8 = 2;
 const LISTING_REFUSED: u8 = 1;
 /// Status of a report that has something to attend to.
 const ATTENTION: u8 = 1;
+/// Status of ipvsadm-save when it prints its usage.
+const SAVE_MISUSED: u8 = 1;
 /// Status of a command that is refused, as of an option that is not understood.
 const REFUSED: u8 = 255;
 
@@ -77,6 +80,18 @@ pub fn run(
     link: &mut dyn Link,
     io: &mut Io<'_>,
 ) -> io::Result<u8> {
+    let words;
+    let argv = match companion(argv) {
+        Some(Companion::Words(translated)) => {
+            words = translated;
+            words.as_slice()
+        }
+        Some(Companion::Usage) => {
+            writeln!(io.errors, "{SAVE_USAGE}")?;
+            return Ok(SAVE_MISUSED);
+        }
+        None => argv,
+    };
     let program = argv.first().map_or("pvsadm", String::as_str);
     let steps = match plan(argv, names) {
         Ok(Plan::Ask { command, show }) => vec![Line::Ask(command, show)],

@@ -1,0 +1,78 @@
+//! ipvsadm-save and ipvsadm-restore: ipvsadm's companions, which are scripts in its package and links
+//! to pvsadm here. They become the words of ipvsadm that the scripts call it with.
+
+use std::path::Path;
+
+/// What a companion was called for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Companion {
+    /// The same as this argument vector.
+    Words(Vec<String>),
+    /// Its usage: `-h`, or an option that it does not have.
+    Usage,
+}
+
+/// How ipvsadm-save is used.
+pub(super) const SAVE_USAGE: &str = "usage: ipvsadm-save [-n]
+  writes the rules to standard output, as ipvsadm -S does, for ipvsadm-restore
+  -n  addresses and ports as numbers";
+
+/// Whether a program of this name is a companion, and what it is called for. Like the scripts, the
+/// one that saves reads options up to the first word that is none, the other ignores all.
+pub(super) fn companion(argv: &[String]) -> Option<Companion> {
+    let (program, words) = argv.split_first()?;
+    let name = Path::new(program).file_name()?.to_str()?;
+    let with = |flags: &[&str]| {
+        let flags = flags.iter().map(ToString::to_string);
+        let argv = std::iter::once(program.clone()).chain(flags);
+        Some(Companion::Words(argv.collect()))
+    };
+    match name {
+        "ipvsadm-restore" | "pvsadm-restore" => with(&["-R"]),
+        "ipvsadm-save" | "pvsadm-save" => {
+            let options = words.iter().map_while(|word| word.strip_prefix('-'));
+            let mut letters = options.flat_map(str::chars).peekable();
+            let numeric = letters.peek().is_some();
+            if letters.any(|letter| letter != 'n') {
+                return Some(Companion::Usage);
+            }
+            with(if numeric { &["-S", "-n"] } else { &["-S"] })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Companion, companion};
+
+    fn called(line: &str) -> Option<Companion> {
+        let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        companion(&argv)
+    }
+
+    fn words(line: &str) -> Option<Companion> {
+        Some(Companion::Words(
+            line.split(' ').map(str::to_owned).collect(),
+        ))
+    }
+
+    #[test]
+    fn companions_become_the_words_of_ipvsadm() {
+        assert_eq!(called("ipvsadm-save"), words("ipvsadm-save -S"));
+        let path = "/usr/local/sbin/ipvsadm-save";
+        assert_eq!(
+            called(&format!("{path} -n")),
+            words(&format!("{path} -S -n"))
+        );
+        assert_eq!(called("ipvsadm-save extra -h"), words("ipvsadm-save -S"));
+        assert_eq!(called("ipvsadm-save -nh"), Some(Companion::Usage));
+        assert_eq!(called("ipvsadm-restore -h"), words("ipvsadm-restore -R"));
+    }
+
+    #[test]
+    fn other_programs_are_none() {
+        assert_eq!(called("ipvsadm -S"), None);
+        assert_eq!(called("pvsadm"), None);
+    }
+}
