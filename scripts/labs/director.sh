@@ -25,8 +25,9 @@ find_binaries() {
     done
     bin=$(cd -- "$bin" && pwd)
     mkdir -p "$run/bin"
-    ln -sfn "$bin/pvsadm" "$run/bin/ipvsadm"
-    ln -sfn "$bin/pvsadm" "$run/bin/pvsadm"
+    for name in pvsadm ipvsadm ipvsadm-save ipvsadm-restore; do
+        ln -sfn "$bin/pvsadm" "$run/bin/$name"
+    done
 }
 
 # pvsd_config DROP [RULES-FILE]
@@ -71,13 +72,14 @@ EOF
 
 pvsd_ready_or_dead() { grep -q '^pvsd: ready' "$run/$1.log" || ! pid_of "$1" >/dev/null; }
 
-# pvsd_start [DROP [RULES-FILE]]
+# pvsd_start [DROP [RULES-FILE]]; the array pvsd_under is what pvsd is started by, if anything.
 pvsd_start() {
     local name
     name=$(pvsd_of "$director")
     find_binaries
     pvsd_config "${1:-false}" "${2:-}" >"$run/$name.toml"
-    spawn "$name" "$(nic_of "$director")" "$run/$name.log" "$bin/pvsd" --config "$run/$name.toml"
+    spawn "$name" "$(nic_of "$director")" "$run/$name.log" "${pvsd_under[@]}" \
+        "$bin/pvsd" --config "$run/$name.toml"
     if ! eventually 30 pvsd_ready_or_dead "$name" || ! pid_of "$name" >/dev/null; then
         tail -n 40 "$run/$name.log" >&2
         die "$name does not get ready"

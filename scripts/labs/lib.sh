@@ -34,6 +34,7 @@ load_lab() {
     programs_up() { :; }
     unset -f director_dns_rules rules_without_port vip_as_alias
     hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0 dns_port=53
+    pvsd_under=()
     directors=(director) table_size=65536
     workers=${PVS_LAB_WORKERS:-1} queues=${PVS_LAB_QUEUES:-1} steering=${PVS_LAB_STEERING:-auto}
     checks_of=${lab%-v6}

@@ -55,12 +55,46 @@ saved_and_restored() {
     alternates
 }
 
-# As the systemd unit does it: the rules come from a file at the start.
+# With the scripts that come with ipvsadm, which are links here too.
+saved_and_restored_by_scripts() {
+    local http
+    http=$(getent services 80/tcp | cut -d ' ' -f 1) || http=80
+    on director bash -eu <<TYPED
+ipvsadm-save >$run/named
+ipvsadm-save -n >$run/rules
+ipvsadm -C
+ipvsadm-restore <$run/rules
+TYPED
+    same "saved" "$saved_rules" "$(cat "$run/rules")"
+    same "saved with names" "${saved_rules//:80/:$http}" "$(cat "$run/named")"
+    same "restored" "$saved_rules" "$(ipvsadm -S -n)"
+}
+
+# The rules come from a file at the start.
 back_after_a_restart() {
     ipvsadm -S -n >"$run/rules"
     pvsd_restart false "$run/rules"
     same "rules" "$saved_rules" "$(ipvsadm -S -n)"
     alternates
+}
+
+# The same with no more capabilities than the systemd unit leaves pvsd.
+back_under_the_unit() {
+    local capabilities pvsd_under
+    capabilities=$(sed -n 's/^CapabilityBoundingSet=//p' "$repository/docs/pvsd.service")
+    capabilities=${capabilities//CAP_/+}
+    capabilities=${capabilities// /,}
+    grep -qx 'NoNewPrivileges=yes' "$repository/docs/pvsd.service"
+    pvsd_under=(setpriv --no-new-privs "--bounding-set=-all,${capabilities,,}")
+    back_after_a_restart
+    same "capabilities" "$(wc -w <<<"${capabilities//,/ }")" "$(capabilities_of pvsd)"
+}
+
+# How many there are, of those that a process may use.
+capabilities_of() {
+    local word
+    word=$(awk '$1 == "CapEff:" { print $2 }' "/proc/$(pid_of "$1")/status")
+    python3 -c "print(bin(0x$word).count('1'))"
 }
 
 checks() {
@@ -74,7 +108,9 @@ checks() {
     check "nothing listens on the director" nothing_listens
     check "states and their times are listed" states_are_listed
     check "-S writes the rules, -R brings them back" saved_and_restored
+    check "ipvsadm-save writes them too, and ipvsadm-restore" saved_and_restored_by_scripts
     check "the rules file brings them back at a start" back_after_a_restart
+    check "so it does with the systemd unit's capabilities" back_under_the_unit
 }
 
 dns_checks_of_lab() { dns_checks Masq both; }
