@@ -43,8 +43,11 @@ one_port_is_one_connection() {
     same "entries" 1 "$(connections | grep -cF "$(endpoint "$(address_of client)" "$port") ")"
 }
 
-# A question without rules is refused by Linux, at once, and not just dropped.
-question_refused() { (ask "$(new_port)" || true) | grep -F 'connection refused'; }
+# A question without rules is refused by Linux, and not just dropped. Linux limits how many errors
+# it sends, so one may be missing.
+question_refused() { eventually 6 answer_is_refusal; }
+
+answer_is_refusal() { (ask "$(new_port)" || true) | tee /dev/stderr | grep -qF 'connection refused'; }
 
 asked_by() { awk '/query\[TXT\] server.lab from/ { print $NF }' "$run/$1/dns.log"; }
 
