@@ -12,6 +12,7 @@ pub mod limits;
 pub mod scheduler;
 pub mod service;
 pub mod snapshot;
+mod sync;
 
 pub use cells::{AllCells, Cells, Counters, Load, Loads};
 pub use config::{

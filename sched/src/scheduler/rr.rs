@@ -6,7 +6,7 @@
 use super::{Edit, Flow, HEAD, Place, Scheduler, behind, usable};
 use crate::cells::Loads;
 use crate::service::Server;
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::{AtomicU32, Relaxed};
 use pvs_proto::Address;
 
 /// Nothing is built.

@@ -7,7 +7,7 @@
 use super::{Edit, Flow, HEAD, Place, Scheduler, behind, usable};
 use crate::cells::Loads;
 use crate::service::Server;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Relaxed};
 use pvs_proto::Address;
 
 /// The range of the current weight.

@@ -1,0 +1,195 @@
+//! Loom models of what schedulers share: two workers pick and control settles an edit, in every interleaving
+//! within a bound of preemptions. Run by `RUSTFLAGS="--cfg loom" cargo test -p pvs-sched --release --test model`.
+#![cfg(loom)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread;
+use pvs_proto::Addr4;
+use pvs_sched::{
+    Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
+    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunnel,
+};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Preemptions of an interleaving, unless LOOM_MAX_PREEMPTIONS says otherwise.
+const PREEMPTIONS: usize = 4;
+
+/// rr and wrr ask nobody for connections.
+struct Nothing;
+
+impl Loads for Nothing {
+    fn load(&self, _: ServerIndex) -> Load {
+        Load::default()
+    }
+}
+
+/// How often each server was picked.
+type Picks = BTreeMap<u32, u32>;
+
+fn name(n: u8) -> ServerKey {
+    ServerKey {
+        address: IpAddr::V4(Ipv4Addr::new(192, 168, 1, n)),
+        port: 80,
+    }
+}
+
+fn server(n: u8, weight: u32) -> ServerConfig {
+    ServerConfig {
+        key: name(n),
+        method: Method::Route,
+        weight,
+        upper_threshold: 0,
+        lower_threshold: 0,
+        tunnel: Tunnel::default(),
+    }
+}
+
+/// A service whose servers are numbered from 1 and have these weights.
+fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
+    let key = ServiceKey::Address {
+        protocol: Transport::Tcp,
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+        port: 80,
+    };
+    let config = ServiceConfig {
+        key,
+        scheduler,
+        flags: ServiceFlags::default(),
+        persistence: None,
+        engine: None,
+    };
+    let mut service = Service::new(ServiceIndex(0), config, true);
+    for (n, weight) in (1u8..).zip(weights) {
+        service = service.with_server(ServerIndex(n.into()), server(n, *weight));
+    }
+    service.settle();
+    service
+}
+
+fn pick(service: &Service) -> u32 {
+    let flow = Flow::<Addr4> {
+        client: Default::default(),
+        virtual_: Default::default(),
+    };
+    let server = service.pick(&flow, &Nothing).expect("there are servers");
+    assert!(server.config.weight > 0);
+    server.index.0
+}
+
+fn picks(service: &Service, count: u32) -> Picks {
+    let mut picks = Picks::new();
+    for _ in 0..count {
+        *picks.entry(pick(service)).or_default() += 1;
+    }
+    picks
+}
+
+fn together(a: Picks, b: Picks) -> Picks {
+    let mut sum = a;
+    for (server, count) in b {
+        *sum.entry(server).or_default() += count;
+    }
+    sum
+}
+
+fn explore(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    builder.check(model);
+}
+
+/// Two workers, with as many picks each, make whole rounds of the list.
+fn share_exactly(scheduler: SchedulerName, weights: &'static [u32], each: [u32; 2]) {
+    let round: u32 = weights.iter().sum();
+    let rounds = (each[0] + each[1]) / round;
+    assert_eq!(
+        rounds * round,
+        each[0] + each[1],
+        "the model wants whole rounds"
+    );
+    explore(move || {
+        let service = service(scheduler, weights);
+        let other = service.clone();
+        let worker = thread::spawn(move || picks(&other, each[1]));
+        let mine = picks(&service, each[0]);
+        let shares: Picks = (1u32..).zip(weights.iter().map(|w| w * rounds)).collect();
+        assert_eq!(together(mine, worker.join().unwrap()), shares);
+    });
+}
+
+#[test]
+fn two_workers_share_the_position_of_rr() {
+    share_exactly(SchedulerName::Rr, &[1, 1, 1], [2, 1]);
+    share_exactly(SchedulerName::Rr, &[1, 1], [3, 3]);
+}
+
+#[test]
+fn two_workers_share_the_position_of_wrr() {
+    share_exactly(SchedulerName::Wrr, &[2, 1], [2, 1]);
+    share_exactly(SchedulerName::Wrr, &[3, 1, 2], [3, 3]);
+}
+
+/// Two workers pick, each by the newest list that it has heard of, while control edits the list. Whatever they
+/// left behind, one round later at most every server has its share of each round.
+fn edit_between(scheduler: SchedulerName, weights: &'static [u32], edit: fn(&Service) -> Service) {
+    explore(move || {
+        let old = service(scheduler, weights);
+        // Somewhere within the list.
+        pick(&old);
+        let mut new = edit(&old);
+        let published = Arc::new(AtomicBool::new(false));
+        let worker = |count: u32| {
+            let (old, new, published) = (old.clone(), new.clone(), Arc::clone(&published));
+            thread::spawn(move || {
+                for _ in 0..count {
+                    let heard = published.load(Ordering::Acquire);
+                    pick(if heard { &new } else { &old });
+                }
+            })
+        };
+        let workers = [worker(2), worker(1)];
+        new.settle();
+        published.store(true, Ordering::Release);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        let shares: Picks = new
+            .servers()
+            .iter()
+            .map(|s| (s.index.0, s.config.weight))
+            .collect();
+        let round = shares.values().sum();
+        picks(&new, round);
+        assert_eq!(picks(&new, round), shares);
+    });
+}
+
+#[test]
+fn a_server_goes_while_two_workers_pick_by_rr() {
+    edit_between(SchedulerName::Rr, &[1, 1, 1], |s| s.without_server(name(2)));
+}
+
+#[test]
+fn a_server_comes_while_two_workers_pick_by_rr() {
+    edit_between(SchedulerName::Rr, &[1, 1], |s| {
+        s.with_server(ServerIndex(9), server(9, 1))
+    });
+}
+
+#[test]
+fn a_server_goes_while_two_workers_pick_by_wrr() {
+    edit_between(SchedulerName::Wrr, &[1, 3, 2], |s| {
+        s.without_server(name(2))
+    });
+}
+
+#[test]
+fn a_weight_changes_while_two_workers_pick_by_wrr() {
+    edit_between(SchedulerName::Wrr, &[4, 3], |s| {
+        s.with_edited_server(server(2, 2))
+    });
+}
