@@ -49,6 +49,12 @@ pub const KEEP_UNRESOLVED: Duration = Duration::from_secs(10);
 /// Neighbours kept for workers at most: half of the kernel's default limit for all (gc_thresh3).
 pub const ON_DEMAND_MAX: usize = 512;
 
+/// How long one that does not answer keeps its place when there is no room for others.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
+
+/// How often a place is looked for at most.
+const SEARCH_PAUSE: Duration = Duration::from_millis(2);
+
 /// How often the kernel is asked for one that it has given up.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -68,6 +74,8 @@ enum Action {
 struct Wanted {
     /// When the kernel was last asked; `None` for one that is new.
     asked: Option<Instant>,
+    /// When it was first asked for.
+    since: Option<Instant>,
     /// When the kernel was last reminded of it while it was resolved.
     reminded: Option<Instant>,
     /// A server is reached by it.
@@ -84,18 +92,49 @@ struct Plan {
     servers: BTreeSet<IpAddr>,
     wanted: BTreeMap<NextHop, Wanted>,
     refused: u64,
+    /// When there was last a search for one that gives way.
+    searched: Option<Instant>,
 }
 
 impl Plan {
-    /// A worker's request; `None` if there is no room or the kernel was just asked.
-    fn request(&mut self, hop: NextHop, now: Instant) -> Option<Action> {
+    /// A worker's request; nothing to do if there is no room or the kernel was just asked.
+    fn request(&mut self, mirror: &Mirror, hop: NextHop, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
         if !self.wanted.contains_key(&hop) && self.on_demand() >= ON_DEMAND_MAX {
-            self.refused += 1;
-            return None;
+            let Some(silent) = self.gives_way(mirror, now) else {
+                self.refused += 1;
+                return actions;
+            };
+            self.wanted.remove(&silent);
+            actions.push(Action::Forget(silent));
         }
         let wanted = self.wanted.entry(hop).or_default();
         wanted.requested = Some(now);
-        wanted.ask(ASK_AGAIN, now).then_some(Action::Manage(hop))
+        if wanted.ask(ASK_AGAIN, now) {
+            actions.push(Action::Manage(hop));
+        }
+        actions
+    }
+
+    /// Who has to go where there is no room: one that had its time to answer and did not. So a flood from
+    /// addresses that do not exist takes the places for [`TIME_TO_ANSWER`] only. There is one search in
+    /// [`SEARCH_PAUSE`], or the flood would have this thread do nothing else.
+    fn gives_way(&mut self, mirror: &Mirror, now: Instant) -> Option<NextHop> {
+        let recent = |at| now.duration_since(at) < SEARCH_PAUSE;
+        if self.searched.is_some_and(recent) {
+            return None;
+        }
+        self.searched = Some(now);
+        let silent = |hop: &NextHop, wanted: &Wanted| {
+            let had_time = |at| now.duration_since(at) >= TIME_TO_ANSWER;
+            !wanted.serves
+                && !wanted.backs_up
+                && wanted.since.is_some_and(had_time)
+                && mirror.neighbour(*hop) != NeighbourView::Resolved
+        };
+        let mut all = self.wanted.iter();
+        all.find(|(hop, wanted)| silent(hop, wanted))
+            .map(|(hop, _)| *hop)
     }
 
     fn on_demand(&self) -> usize {
@@ -203,6 +242,7 @@ impl Wanted {
         let due = self.asked.is_none_or(|at| now.duration_since(at) >= pause);
         if due {
             self.asked = Some(now);
+            self.since.get_or_insert(now);
         }
         due
     }
@@ -257,7 +297,7 @@ impl NeighbourKeeper {
         if mirror.neighbour(hop) == NeighbourView::Fixed {
             return;
         }
-        if let Some(action) = self.plan.request(hop, now) {
+        for action in self.plan.request(mirror, hop, now) {
             self.carry_out(action);
         }
     }

@@ -111,12 +111,15 @@ fn a_permanent_neighbour_is_never_touched() {
 fn a_worker_s_neighbour_is_kept_while_it_is_asked_for() {
     let (mut mirror, mut plan, start) = lab();
     let client = hop("10.0.0.9");
-    assert_eq!(plan.request(client, start), Some(Action::Manage(client)));
-    assert_eq!(plan.request(client, start), None, "just asked");
+    assert_eq!(
+        plan.request(&mirror, client, start),
+        [Action::Manage(client)]
+    );
+    assert_eq!(plan.request(&mirror, client, start), [], "just asked");
     know(&mut mirror, "10.0.0.9", NeighbourState::Stale);
     assert_eq!(
-        plan.request(client, start + secs(200)),
-        Some(Action::Manage(client))
+        plan.request(&mirror, client, start + secs(200)),
+        [Action::Manage(client)]
     );
     assert_eq!(
         plan.tick(&mirror, start + secs(499)),
@@ -140,7 +143,7 @@ fn a_scan_finds_an_end_and_servers_keep_their_place() {
             ifindex: TAP0,
             address,
         };
-        asked += usize::from(plan.request(scanned, start).is_some());
+        asked += usize::from(!plan.request(&mirror, scanned, start).is_empty());
     }
     assert_eq!(
         (asked, plan.refused),
@@ -156,10 +159,43 @@ fn a_scan_finds_an_end_and_servers_keep_their_place() {
 }
 
 #[test]
+fn who_does_not_answer_gives_way_after_a_second() {
+    let (mut mirror, mut plan, start) = lab();
+    let nobody = |n: u32| NextHop {
+        ifindex: TAP0,
+        address: std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(),
+    };
+    let count = ON_DEMAND_MAX as u32;
+    for n in 0..count {
+        plan.request(&mirror, nobody(n), start);
+    }
+    know(&mut mirror, "10.0.0.0", NeighbourState::Reachable);
+    let new = nobody(count);
+    let early = start + TIME_TO_ANSWER / 2;
+    assert_eq!(plan.request(&mirror, new, early), []);
+    let now = start + TIME_TO_ANSWER;
+    let expected = [Action::Forget(nobody(1)), Action::Manage(new)];
+    assert_eq!(
+        plan.request(&mirror, new, now),
+        expected,
+        "the first one answers"
+    );
+    assert_eq!(
+        plan.request(&mirror, nobody(count + 1), now),
+        [],
+        "one in a while"
+    );
+    assert_eq!(plan.on_demand(), ON_DEMAND_MAX);
+}
+
+#[test]
 fn a_gateway_that_a_worker_asked_for_is_kept_while_a_route_leads_to_it() {
     let (mut mirror, mut plan, start) = lab();
     let gateway = hop("10.0.0.254");
-    assert_eq!(plan.request(gateway, start), Some(Action::Manage(gateway)));
+    assert_eq!(
+        plan.request(&mirror, gateway, start),
+        [Action::Manage(gateway)]
+    );
     know(&mut mirror, "10.0.0.254", NeighbourState::Reachable);
     for n in 1..=40 {
         let refreshed = plan.tick(&mirror, start + REFRESH * n);
@@ -192,7 +228,7 @@ fn with_one_gateway_of_a_route_the_others_are_kept_even_if_they_do_not_answer() 
     plan.servers.clear();
     plan.wanted.clear();
     // A worker asks for the one that it takes.
-    assert_eq!(plan.request(hop("10.0.0.1"), start), Some(one));
+    assert_eq!(plan.request(&mirror, hop("10.0.0.1"), start), [one]);
     assert_eq!(plan.tick(&mirror, start), [two]);
     know(&mut mirror, "10.0.0.1", NeighbourState::Reachable);
     know(&mut mirror, "10.0.0.2", NeighbourState::Failed);
