@@ -3,6 +3,10 @@
 
 flood_frames=1000000
 
+# Frames in a second. Twice as many are more than two cores can carry over packet sockets beside all
+# else: then the interface itself loses frames, the download's too.
+flood_rate=100000
+
 # What a flood may cost: the director shares its cores with generator, servers and client.
 flood_stall_ms=2000
 flood_memory_kb=8192
@@ -13,7 +17,7 @@ flood() {
     local host=$1 kind=$2 to=$3 from=$4 mac
     mac=$(mac_of "$5" eth0)
     on "$host" "$bin/pvs-bench" flood --interface eth0 --kind "$kind" --to "$to" --from "$from" \
-        --mac "$mac" --frames "$flood_frames" --seconds 60 >"$run/flood.log" 2>&1
+        --mac "$mac" --frames "$flood_frames" --rate "$flood_rate" --seconds 60 >"$run/flood.log" 2>&1
 }
 
 # Kilobytes of memory that a process has.
@@ -34,7 +38,7 @@ leaves_no_trace() {
     memory=$(($(memory_of "$name") - memory))
     lines=$(($(log_lines "$name") - lines))
     measured "$name: $memory kB more, $lines lines in its log"
-    less "kilobytes more" "$flood_memory_kb" "$memory"
+    same "kilobytes more are fewer than $flood_memory_kb" 1 "$((memory < flood_memory_kb))"
     less "lines of log" "$flood_log_lines" "$lines"
     same "frames sent" "$flood_frames" "$(awk '{ print $1 + $(NF - 3) }' "$run/flood.log")"
 }

@@ -7,7 +7,7 @@
 source "$labs_dir/changes.sh"
 
 hosts+=(attacker)
-wires+=("attacker eth0 servers 192.168.40.90/24 192.168.40.81")
+wires+=("attacker eth0 servers 10.40.0.90/16 10.40.0.81")
 
 # The attacker's many hardware addresses are none of the switch's business.
 hosts_network() {
@@ -19,7 +19,7 @@ hosts_network() {
 director_network() {
     on director bash -eu <<'TYPED'
 ip address replace 192.168.10.81/24 dev eth0
-ip address replace 192.168.40.81/24 dev eth0
+ip address replace 10.40.0.81/16 dev eth0
 ip address replace 192.168.10.100/32 dev eth0
 ip link set eth0 up
 ip route replace default via 192.168.10.84

@@ -46,13 +46,16 @@ pub struct Args {
     /// Frames to send.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     frames: u32,
+    /// Frames to send in a second; as many as go if not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rate: Option<u32>,
     /// Seconds after which it ends in any case.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
 }
 
 /// How many frames pass between looks at the clock.
-const CLOCK_EVERY: u32 = 1024;
+const CLOCK_EVERY: u32 = 64;
 
 /// Sends, and prints how many there were and how long it took.
 pub fn run(args: &Args) -> Result<()> {
@@ -66,8 +69,14 @@ pub fn run(args: &Args) -> Result<()> {
             true => sent += 1,
             false => refused += 1,
         }
-        if number % CLOCK_EVERY == 0 && start.elapsed() >= limit {
-            break;
+        if number % CLOCK_EVERY == 0 {
+            let elapsed = start.elapsed();
+            if elapsed >= limit {
+                break;
+            }
+            if let Some(ahead) = due(number, args.rate).checked_sub(elapsed) {
+                std::thread::sleep(ahead);
+            }
         }
     }
     ensure!(sent > 0, "{} took no frame", args.interface);
@@ -75,4 +84,10 @@ pub fn run(args: &Args) -> Result<()> {
     let rate = f64::from(sent) / took.max(1e-9);
     println!("{sent} frames in {took:.2} s, {rate:.0} a second; {refused} found no room");
     Ok(())
+}
+
+/// When this frame's turn is, at that rate.
+fn due(number: u32, rate: Option<u32>) -> Duration {
+    let seconds = rate.map_or(0.0, |rate| f64::from(number) / f64::from(rate));
+    Duration::from_secs_f64(seconds)
 }
