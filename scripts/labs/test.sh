@@ -109,30 +109,82 @@ table() {
     echo
 }
 
+# One lab in a shell of its own, what it says into a file.
+start_lab() {
+    local name=$1
+    (
+        passed=0 failed=0 counts=$logs/$name.counts
+        trap finish EXIT
+        test_lab "$name"
+    ) >"$logs/$name.log" 2>&1 &
+    running[$name]=$!
+    begun[$name]=$SECONDS
+}
+
+# A lab that has ended: what it said, and its counts. One whose shell left none has failed.
+collect_lab() {
+    local name=$1 passed=0 failed=0
+    wait "${running[$name]}" || true
+    unset "running[$name]"
+    cat "$logs/$name.log"
+    read -r passed failed 2>/dev/null <"$logs/$name.counts" || failed=1
+    echo "$name $((SECONDS - begun[$name])) took" >>"$results"
+    total_passed=$((total_passed + passed))
+    total_failed=$((total_failed + failed))
+}
+
+# Waits until fewer than so many labs run.
+fewer_than() {
+    local name
+    while ((${#running[@]} >= $1)); do
+        for name in "${!running[@]}"; do
+            kill -s 0 "${running[$name]}" 2>/dev/null || collect_lab "$name"
+        done
+        sleep 0.1
+    done
+}
+
+is_alone() { [[ " ${labs_alone[*]} " == *" $1 "* ]]; }
+
+# What runs in the background does not get the keyboard's interrupt.
+end_all() {
+    local name
+    for name in "${!running[@]}"; do
+        kill -s TERM "${running[$name]}" 2>/dev/null || true
+    done
+    for name in "${!running[@]}"; do
+        wait "${running[$name]}" || true
+    done
+    exit 130
+}
+
+# Several at a time, most of which wait; those that measure time or load have the machine to themselves.
+run_all() {
+    local name
+    for name in "$@"; do
+        ! is_alone "$name" || continue
+        fewer_than "$jobs"
+        start_lab "$name"
+    done
+    for name in "$@"; do
+        is_alone "$name" || continue
+        fewer_than 1
+        start_lab "$name"
+    done
+    fewer_than 1
+}
+
 names=("$@")
 [[ $# -gt 0 ]] || names=("${all_labs[@]}")
 [[ $* != all ]] || names=("${all_labs[@]}")
 need_root
-counts=$(mktemp) results=$(mktemp)
-trap 'rm -f "$counts" "$results"' EXIT
+jobs=${PVS_LAB_JOBS:-2}
+logs=$(mktemp -d) results=$(mktemp)
+declare -A running=() begun=()
+trap 'rm -rf "$logs" "$results"' EXIT
 total_passed=0 total_failed=0
-# What runs in the background does not get the keyboard's interrupt.
-trap 'kill -s TERM "$child" 2>/dev/null; wait "$child"; exit 130' INT TERM
-for name in "${names[@]}"; do
-    passed=0 failed=0 start=$SECONDS
-    (
-        trap finish EXIT
-        test_lab "$name"
-    ) &
-    child=$!
-    wait "$child" || true
-    # A lab whose shell left no counts has failed.
-    read -r passed failed <"$counts" || failed=1
-    : >"$counts"
-    echo "$name $((SECONDS - start)) took" >>"$results"
-    total_passed=$((total_passed + passed))
-    total_failed=$((total_failed + failed))
-done
+trap end_all INT TERM
+run_all "${names[@]}"
 table
 printf '%d passed, %d failed\n' "$total_passed" "$total_failed"
 [[ $total_failed -eq 0 && $total_passed -gt 0 ]]
