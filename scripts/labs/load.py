@@ -15,9 +15,6 @@ import socket
 import sys
 import time
 
-# How long one request may take, in seconds.
-PATIENCE = 5
-
 
 class Load:
     """The requests, and what became of them."""
@@ -59,7 +56,7 @@ class Load:
         while self.goes_on():
             start = time.monotonic()
             try:
-                self.pages[await asyncio.wait_for(self.request(), PATIENCE)] += 1
+                self.pages[await asyncio.wait_for(self.request(), self.args.patience)] += 1
             except (OSError, ValueError, asyncio.TimeoutError) as error:
                 self.failures[str(error) or type(error).__name__] += 1
             self.done += 1
@@ -94,6 +91,7 @@ def main():
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--patience", type=float, default=5, help="seconds for one request")
     parser.add_argument("endpoint", help="ADDRESS:PORT, an IPv6 address in brackets")
     args = parser.parse_args()
     address, _, port = args.endpoint.rpartition(":")

@@ -14,11 +14,12 @@ load_all() {
     same "requests" "$count" "$(cut -d ' ' -f 1 "$run/load.log")"
 }
 
-# load_start NAME ENDPOINT [AT-ONCE]: until load_end.
+# load_start NAME ENDPOINT [OPTION...]: until load_end.
 load_start() {
-    local name=$1 endpoint=$2 at_once=${3:-4}
-    spawn "load-$name" client "$run/load-$name.log" "$labs_dir/load.py" --at-once "$at_once" \
-        --seconds 300 "$endpoint"
+    local name=$1 endpoint=$2
+    shift 2
+    spawn "load-$name" client "$run/load-$name.log" "$labs_dir/load.py" --at-once 4 --seconds 500 \
+        "$@" "$endpoint"
 }
 
 # load_end NAME: what it says; in the end.

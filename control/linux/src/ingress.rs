@@ -183,15 +183,14 @@ impl Note {
     }
 }
 
-/// When a process was started: the 22nd field of /proc/PID/stat, the 20th behind the name's bracket.
+/// When a process was started: the 22nd field of /proc/PID/stat, the 20th behind the name's bracket. One that
+/// is dead, and that its parent has not asked about yet, is none.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let dead = matches!(fields.next()?, "Z" | "X");
+    let at = fields.nth(18)?.parse().ok()?;
+    (!dead).then_some(at)
 }
 
 fn read_note(ifname: &str) -> Result<Option<Note>, Error> {
@@ -310,6 +309,18 @@ mod tests {
             }
             .is_alive()
         );
+    }
+
+    #[test]
+    fn a_dead_process_is_dead_before_its_parent_asks() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while started(child.id()).is_some() {
+            assert!(std::time::Instant::now() < until);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(std::path::Path::new(&format!("/proc/{}", child.id())).exists());
+        child.wait().unwrap();
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! DPDK cannot be started a second time in a process, so whether it will get its memory has to be
 //! known before. The check and the start are held together by a lock on the kernel's own control
 //! file, so that two pvs processes do not count the same pages. What was added is taken away at
-//! exit. Not a mount helper: DPDK runs with `--in-memory`, which needs no hugetlbfs.
+//! exit; what a killed process had added, at the exit of the next one (`debts.rs`). Not a mount helper: DPDK
+//! runs with `--in-memory`, which needs no hugetlbfs.
 
 #![allow(unsafe_code)]
 
+use crate::debts::{self, Debt, Inherited};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -50,6 +52,7 @@ pub enum Shortage {
 pub struct Reservation {
     directory: PathBuf,
     added: u64,
+    debt: Debt,
 }
 
 /// Other pvs processes do not count pages while this is held: until the reserved ones are taken.
@@ -61,32 +64,39 @@ pub struct Lock(File);
 /// # Errors
 /// [`Shortage`], and nothing has changed.
 pub fn reserve(mib: u32) -> Result<(Reservation, Lock), Shortage> {
-    reserve_in(Path::new(SYSFS), u64::from(mib))
+    let notes = Path::new(debts::DIRECTORY);
+    reserve_in(Path::new(SYSFS), notes, u64::from(mib))
 }
 
-fn reserve_in(sysfs: &Path, wanted: u64) -> Result<(Reservation, Lock), Shortage> {
+fn reserve_in(sysfs: &Path, notes: &Path, wanted: u64) -> Result<(Reservation, Lock), Shortage> {
     let directory = sysfs.join(SMALL);
     let lock = Lock::take(&directory).map_err(Shortage::Absent)?;
     let free = free_mib(sysfs);
     let mut reservation = Reservation {
         directory,
         added: 0,
+        debt: Debt::new(notes),
     };
+    let before = reservation.pages().map_err(Shortage::Absent)?;
+    let inherited = Inherited::find(notes, before.lasting());
     if free >= wanted {
+        reservation.owe(0, inherited);
         return Ok((reservation, lock));
     }
-    let before = reservation.pages().map_err(Shortage::Absent)?;
     let missing = (wanted - free).div_ceil(SMALL_MIB);
+    reservation.debt.announce(missing, before.lasting());
     // Surplus pages (in use, and to go when their user does) are the first to be counted in.
-    reservation
-        .configure(before.all + missing)
-        .map_err(|error| Shortage::NotAllowed {
+    if let Err(error) = reservation.configure(before.all + missing) {
+        reservation.debt.forget();
+        return Err(Shortage::NotAllowed {
             wanted,
             free,
             error,
-        })?;
+        });
+    }
     let after = reservation.pages().map_err(Shortage::Absent)?;
-    reservation.added = after.lasting().saturating_sub(before.lasting());
+    let new = after.lasting().saturating_sub(before.lasting());
+    reservation.owe(new, inherited);
     if after.all < before.all + missing && free_mib(sysfs) < wanted {
         reservation.give_back();
         return Err(Shortage::TooFew { wanted, free });
@@ -121,6 +131,13 @@ impl Reservation {
         }
     }
 
+    /// Added so many, beside what others left.
+    fn owe(&mut self, new: u64, inherited: Inherited) {
+        self.added = new + inherited.pages;
+        self.debt.settle(self.added);
+        inherited.forget();
+    }
+
     fn surplus(&self) -> io::Result<u64> {
         read_number(&self.directory.join("surplus_hugepages"))
     }
@@ -138,6 +155,7 @@ impl Reservation {
         if let Err(error) = result {
             tracing::debug!("{added} hugepages stay reserved: {error}");
         }
+        self.debt.forget();
     }
 }
 
@@ -223,7 +241,7 @@ mod tests {
     #[test]
     fn enough_free_pages_are_left_alone() {
         let root = sysfs("enough", 40, 32);
-        let (reservation, lock) = reserve_in(&root, 64).unwrap();
+        let (reservation, lock) = reserve_in(&root, &root.join("notes"), 64).unwrap();
         lock.release();
         drop(reservation);
         assert_eq!(
@@ -237,7 +255,7 @@ mod tests {
     fn missing_pages_are_added_and_given_back() {
         let root = sysfs("added", 10, 2);
         let nr = root.join(SMALL).join("nr_hugepages");
-        let (reservation, lock) = reserve_in(&root, 65).unwrap();
+        let (reservation, lock) = reserve_in(&root, &root.join("notes"), 65).unwrap();
         lock.release();
         // 65 MiB less 4 free: 61 MiB, 31 pages.
         assert_eq!(read_number(&nr).unwrap(), 41);
@@ -256,7 +274,7 @@ mod tests {
         let root = sysfs("surplus", 32, 0);
         let small = root.join(SMALL);
         fs::write(small.join("surplus_hugepages"), "32").unwrap();
-        let (reservation, lock) = reserve_in(&root, 64).unwrap();
+        let (reservation, lock) = reserve_in(&root, &root.join("notes"), 64).unwrap();
         lock.release();
         // The 32 in use are counted in, and 32 more are new.
         assert_eq!(read_number(&small.join("nr_hugepages")).unwrap(), 64);
@@ -268,6 +286,30 @@ mod tests {
     #[test]
     fn no_control_file_is_absent() {
         let root = std::env::temp_dir().join("pvs-huge-none");
-        assert!(matches!(reserve_in(&root, 2), Err(Shortage::Absent(_))));
+        let reserved = reserve_in(&root, &root.join("notes"), 2);
+        assert!(matches!(reserved, Err(Shortage::Absent(_))));
+    }
+
+    #[test]
+    fn what_a_killed_process_added_is_given_back_by_the_next() {
+        let root = sysfs("killed", 40, 32);
+        let nr = root.join(SMALL).join("nr_hugepages");
+        let notes = root.join("notes");
+        fs::create_dir(&notes).unwrap();
+        // Above the kernel's largest pid (2^22), so never alive.
+        fs::write(notes.join("4194999-17.0"), "30").unwrap();
+        for killed_too in [true, false] {
+            let (reservation, lock) = reserve_in(&root, &notes, 64).unwrap();
+            lock.release();
+            assert_eq!(read_number(&nr).unwrap(), 40, "they are used again");
+            if killed_too {
+                std::mem::forget(reservation);
+                let note = fs::read_dir(&notes).unwrap().next().unwrap().unwrap();
+                fs::rename(note.path(), notes.join("4194999-18.0")).unwrap();
+            }
+        }
+        assert_eq!(read_number(&nr).unwrap(), 10);
+        assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
+        fs::remove_dir_all(root).unwrap();
     }
 }

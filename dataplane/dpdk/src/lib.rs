@@ -15,6 +15,7 @@
 
 mod affinity;
 mod config;
+mod debts;
 mod devargs;
 mod device;
 mod eal;
@@ -24,6 +25,7 @@ mod log;
 mod mbuf;
 mod mempool;
 mod port;
+mod process;
 mod rss;
 mod rundir;
 mod stats;

@@ -3,6 +3,7 @@
 //! They are called after the file prefix, here `pvs-<pid>`. Nothing in them is needed: pvs runs no
 //! secondary process. Own ones are removed at exit, those of dead processes at start.
 
+use crate::process;
 use std::fs;
 use std::path::Path;
 
@@ -30,7 +31,7 @@ pub(crate) fn remove_stale(parent: &Path) {
         let pid = name
             .to_str()
             .and_then(|name| name.strip_prefix(PREFIX)?.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+        if pid.is_some_and(|pid| process::started(pid).is_none()) {
             remove(&entry.path());
         }
     }
