@@ -100,7 +100,7 @@ impl<'a> Crew<'a> {
             reporter,
         };
         let handles = engine.handles;
-        let watchman = Watchman::new(&ports.open, &handles, heard);
+        let watchman = Watchman::new(&ports.open, &handles, &cores, heard);
         let sampler = Sampler::new(&ports.open, &config.port, &handles, Arc::clone(&board));
         let inspector = Inspector {
             facts,

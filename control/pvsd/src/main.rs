@@ -23,6 +23,7 @@ mod status;
 mod steering;
 mod threads;
 mod watch;
+mod watchdog;
 mod worker;
 
 use anyhow::Result;

@@ -158,3 +158,43 @@ fn connection(record: &Record) -> Connection {
         method: record.method,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::tests::inspector;
+    use pvs_control::status::WorkerState;
+
+    #[test]
+    fn a_worker_that_stands_still_is_named_after_the_time_for_it_and_holds_up_no_longer() {
+        let (snapshots, mut readers) = pvs_epoch::channel(Snapshot::default(), 2);
+        for reader in &mut readers {
+            reader.poll();
+        }
+        let (tell, _heard) = crossbeam::channel::unbounded();
+        let inspector = inspector(&[1000, 0]);
+        let handles = inspector.handles.clone();
+        let mut plane = Dataplane::new(handles, snapshots, tell, 4096, inspector);
+        let mut snapshot = Snapshot::default();
+        snapshot.version = 7;
+        plane.publish(snapshot);
+        readers[0].poll();
+        // The other one never turns again.
+        let (limit, began) = (Duration::from_secs(1), Instant::now());
+        assert_eq!(plane.wait_seen(7, limit), Err(Lag { worker: 1 }));
+        let waited = began.elapsed();
+        assert!(waited >= limit && waited < 3 * limit, "{waited:?}");
+        // Nor does it answer for its connections; everything else is as ever.
+        let its_first = Cursor(1 << WORKER_SHIFT);
+        let asked = plane.connections(its_first, &mut vec![]);
+        assert_eq!(asked, Err(Lag { worker: 1 }));
+        let status = plane.status();
+        let states: Vec<_> = status.workers.iter().map(|w| w.state).collect();
+        assert_eq!(states, [WorkerState::Polling, WorkerState::Stuck]);
+        assert_eq!(plane.counters(ServerIndex(0)), Counters::default());
+        // It is back.
+        readers[1].poll();
+        assert_eq!(plane.wait_seen(7, Duration::ZERO), Ok(()));
+        assert_eq!(plane.snapshots.outstanding(), 0);
+    }
+}

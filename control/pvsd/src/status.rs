@@ -205,11 +205,12 @@ fn exchange(counters: &ExchangeCounters) -> ExchangeView {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use pvs_control::status::attention;
 
-    fn inspector(polls: &[u64]) -> Inspector {
+    /// Of workers that made so many turns in the last interval.
+    pub(crate) fn inspector(polls: &[u64]) -> Inspector {
         let handle = || Handle {
             cells: Arc::new(pvs_sched::Cells::new(1)),
             stats: Arc::default(),

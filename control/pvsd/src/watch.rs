@@ -1,10 +1,11 @@
 //! What main looks after while the others work: the links of the ports, what Linux does to their mirrors, and
-//! what the workers lose.
+//! whether the workers turn, and what they lose.
 //!
 //! Control calls to devices are made here only, by one thread.
 
 use crate::follow::Follower;
 use crate::ports::OpenPort;
+use crate::watchdog::Watchdog;
 use crossbeam::channel::Receiver;
 use pvs_dataplane::engine::Handle;
 use pvs_dataplane::fib::PortIndex;
@@ -44,12 +45,19 @@ pub struct Watchman<'a> {
     stats: Vec<Arc<WorkerStats>>,
     told: Vec<(Loss, u64)>,
     losses_due: Instant,
+    watchdog: Watchdog,
 }
 
 impl<'a> Watchman<'a> {
     /// Over these ports and workers.
-    pub fn new(ports: &'a [OpenPort], workers: &[Handle<Mbuf>], news: Receiver<News>) -> Self {
+    pub fn new(
+        ports: &'a [OpenPort],
+        workers: &[Handle<Mbuf>],
+        cores: &[usize],
+        news: Receiver<News>,
+    ) -> Self {
         let now = Instant::now();
+        let stats = workers.iter().map(|worker| Arc::clone(&worker.stats));
         let link = |port: &'a OpenPort| Link {
             port,
             was_up: None,
@@ -65,12 +73,16 @@ impl<'a> Watchman<'a> {
                 .collect(),
             told: Loss::all().map(|loss| (loss, 0)).collect(),
             losses_due: now + LOSS_PERIOD,
+            watchdog: Watchdog::new(stats.zip(cores.iter().copied()), now),
         }
     }
 
     /// Does what is due.
     pub fn look(&mut self) {
         let now = Instant::now();
+        for notice in self.watchdog.look(now) {
+            notice.log();
+        }
         self.hear();
         if now >= self.links_due {
             self.links_due = now + LINK_PERIOD;
