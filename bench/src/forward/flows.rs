@@ -1,6 +1,7 @@
 //! The traffic of a benchmark: frames of 64 bytes (60 without the FCS) from many clients to one service.
 
 use super::Mode;
+use pvs_dataplane::steering::{Steering, WorkerIndex};
 use pvs_proto::checksum::{self, Delta, Offload, Sum};
 use pvs_proto::wire::{IpHeader, Network, Ports, ethernet, ipv4};
 use pvs_proto::{Addr4, Endpoint, MacAddr, Protocol, V4};
@@ -55,6 +56,8 @@ pub struct Flows {
     random: Option<u64>,
     template: [u8; FRAME_LEN],
     template_source: Endpoint<Addr4>,
+    /// Of several workers: which of the clients that a flow may have belongs to this one.
+    mine: Box<[u8]>,
 }
 
 /// The client of a flow: 10.128.0.0/9 by 16,384 ports from 1024.
@@ -63,6 +66,15 @@ pub fn client(flow: u32) -> Endpoint<Addr4> {
     Endpoint {
         addr: Addr4(0x0a80_0000 + (flow >> 14)),
         port: 1024 + (flow & 0x3fff) as u16,
+    }
+}
+
+/// One of the clients that a flow may have if not all clients are its worker's.
+fn candidate(flow: u32, n: u8) -> Endpoint<Addr4> {
+    let at = u64::from(flow) << 8 | u64::from(n);
+    Endpoint {
+        addr: Addr4(0x0a80_0000 + (at >> 14) as u32),
+        port: 1024 + (at & 0x3fff) as u16,
     }
 }
 
@@ -79,6 +91,37 @@ impl Flows {
             random: None,
             template,
             template_source: first,
+            mine: Box::default(),
+        }
+    }
+
+    /// `count` flows of the clients that are a worker's; `None` if there are not as many.
+    #[must_use]
+    pub fn of_worker(
+        mode: Mode,
+        count: u32,
+        steering: &Steering,
+        worker: WorkerIndex,
+    ) -> Option<Self> {
+        // Where nobody owns clients, each worker is brought others.
+        let stranger = |n: u8| u16::from(n).checked_rem(steering.workers()) == Some(worker.0);
+        let is_mine = |flow: u32, n: u8| match steering.owner(candidate(flow, n)) {
+            Some(owner) => owner == worker,
+            None => stranger(n),
+        };
+        let choose = |flow| (0..=u8::MAX).find(|n| is_mine(flow, *n));
+        let mine = (0..count.max(1)).map(choose).collect::<Option<_>>()?;
+        Some(Self {
+            mine,
+            ..Self::new(mode, count)
+        })
+    }
+
+    #[inline]
+    fn client(&self, flow: u32) -> Endpoint<Addr4> {
+        match self.mine.get(flow as usize) {
+            Some(n) => candidate(flow, *n),
+            None => client(flow),
         }
     }
 
@@ -107,7 +150,7 @@ impl Flows {
     #[inline]
     pub fn next_frame(&mut self) -> (u32, &[u8]) {
         let flow = self.next_flow();
-        let source = client(flow);
+        let source = self.client(flow);
         let old = core::mem::replace(&mut self.template_source, source);
         let delta = match V4::header_mut(&mut self.template, L3 as u16) {
             Some(header) => header.set_src(source.addr),
@@ -150,7 +193,7 @@ impl Flows {
         let (ip, _) = ipv4::Header::ref_from_prefix(packet).ok()?;
         let segment = packet.get(ipv4::Header::LEN..usize::from(ip.total_len.get()))?;
         let (ports, _) = Ports::ref_from_prefix(segment).ok()?;
-        let source = client(flow);
+        let source = self.client(flow);
         let sums = Sum::of(ip.as_bytes()).finish() == 0
             && checksum::is_right(ip.src(), ip.dst(), self.mode.protocol(), segment) == Ok(true);
         let to = match self.mode {

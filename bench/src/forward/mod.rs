@@ -9,25 +9,22 @@ mod flows;
 mod loops;
 mod port;
 mod report;
+mod several;
+mod subject;
 
 use crate::tsc;
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use flows::Flows;
 use loops::Floor;
 use port::BenchPort;
-use pvs_dataplane::engine::{Engine, EngineConfig};
-use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, OwnAddress, PortIndex, Target};
 use pvs_dataplane::port::BURST;
 use pvs_dataplane::slab::Backing;
-use pvs_dataplane::steering::Steering;
 use pvs_dataplane::table::{Entry, HashKeys, Table, Tuple};
-use pvs_dataplane::worker::{Clock, MonotonicClock, Worker};
-use pvs_proto::{Addr4, Protocol, Ticks, V4, VlanId};
-use pvs_sched::{
-    Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service, ServiceConfig,
-    ServiceFlags, ServiceIndex, ServiceKey, Snapshot, Transport, Tunnel,
-};
+use pvs_dataplane::worker::{Clock, MonotonicClock};
+use pvs_proto::{Protocol, Ticks, V4};
+use pvs_sched::{Method, ServerIndex, ServiceIndex, Transport};
 use report::{Measured, Report};
+use subject::Subject;
 
 /// Method and protocol of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -71,7 +68,7 @@ pub struct Args {
     /// Method and protocol.
     #[arg(long, value_enum, default_value = "dr-udp")]
     mode: Mode,
-    /// Connections among which each packet is chosen at random.
+    /// Connections among which each packet is chosen at random; of each worker, if there are several.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
     flows: u32,
     /// Windows of each loop.
@@ -95,19 +92,32 @@ pub struct Args {
     /// Prints one JSON object.
     #[arg(long)]
     json: bool,
+    /// Workers, each on a core of its own: how much more they do together than one.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// How several workers know whose a connection is; each is brought its own packets.
+    #[arg(long, value_enum, default_value = "nic")]
+    steering: several::By,
+}
+
+impl Args {
+    fn backing(&self) -> Backing {
+        match self.no_huge {
+            true => Backing::Ordinary,
+            false => Backing::Huge,
+        }
+    }
 }
 
 /// Runs the benchmark and prints its report.
 pub fn run(args: &Args) -> Result<()> {
+    if args.workers > 1 {
+        return several::run(args);
+    }
     pin(args.core);
     let calibration = tsc::Calibration::start();
-    let backing = if args.no_huge {
-        Backing::Ordinary
-    } else {
-        Backing::Huge
-    };
-    let mut subject = Subject::new(args, backing)?;
-    let mut floor = Floor::new(filled(args, backing)?, args.mode.protocol());
+    let mut subject = Subject::alone(args)?;
+    let mut floor = Floor::new(filled(args)?, args.mode.protocol());
     let mut floor_port = port(args);
     let mut swap_port = BenchPort::new(shuffled(args), args.depth as usize, false);
     let clock = MonotonicClock;
@@ -129,7 +139,7 @@ pub fn run(args: &Args) -> Result<()> {
         mode: args.mode,
         flows: args.flows,
         verified: args.verify,
-        huge_pages: subject.huge,
+        huge_pages: subject.huge_pages(),
         packets_per_window: u64::from(args.bursts) * BURST as u64,
         windows: args.windows,
         mac_swap: measured(swap_cycles),
@@ -168,96 +178,13 @@ fn port(args: &Args) -> BenchPort {
     BenchPort::new(shuffled(args), args.depth as usize, false)
 }
 
-/// The shipped engine with all flows established.
-struct Subject {
-    worker: Worker<BenchPort>,
-    packets: u64,
-    stats: std::sync::Arc<pvs_dataplane::stats::WorkerStats>,
-    seen: std::sync::Arc<port::Tally>,
-    huge: bool,
-}
-
-impl Subject {
-    fn new(args: &Args, backing: Backing) -> Result<Self> {
-        let flows = Flows::new(args.mode, args.flows);
-        let port = BenchPort::new(flows, args.depth as usize, args.verify);
-        let (seen, order) = (port.tally(), port.order());
-        let config = EngineConfig {
-            connections_v4: args.flows.saturating_add(1024),
-            connections_v6: 1024,
-            servers: 64,
-            backing,
-            keys: HashKeys::random(),
-            rehearse_failure: false,
-        };
-        let mut engine = Engine::new(&config, Steering::ALONE, vec![vec![port]])?;
-        engine.snapshots.publish(snapshot(args.mode));
-        engine.fibs.publish(fib());
-        let worker = engine.workers.pop().context("an engine has a worker")?;
-        let stats = engine
-            .handles
-            .pop()
-            .context("an engine has a handle")?
-            .stats;
-        let huge = backing == Backing::Huge && worker.backing() == Backing::Huge;
-        let mut subject = Self {
-            worker,
-            packets: 0,
-            stats,
-            seen,
-            huge,
-        };
-        // Every flow once, in order, and a round more for what is under way; then at random.
-        let rounds = u64::from(args.flows) + 2 * u64::from(args.depth);
-        subject.turn(
-            u32::try_from(rounds.div_ceil(BURST as u64))?,
-            &MonotonicClock,
-        );
-        let connections = u64::from(args.flows);
-        ensure!(
-            subject.stats.totals().connections == connections,
-            "not all flows are established"
-        );
-        order.store(true, std::sync::atomic::Ordering::Relaxed);
-        subject.turn(args.depth.div_ceil(BURST as u32), &MonotonicClock);
-        Ok(subject)
-    }
-
-    fn turn(&mut self, bursts: u32, clock: &MonotonicClock) {
-        for _ in 0..bursts {
-            self.packets += self.worker.poll(clock.nanos()) as u64;
-        }
-    }
-
-    /// Nothing was lost, and with verification nothing was wrong.
-    fn check(&self, args: &Args) -> Result<()> {
-        let lost: Vec<_> = self
-            .stats
-            .losses()
-            .map(|(l, n)| format!("{} {n}", l.label()))
-            .collect();
-        ensure!(lost.is_empty(), "packets were lost: {}", lost.join(", "));
-        let sent = self.seen.sent();
-        ensure!(
-            sent == self.packets,
-            "{} packets in, {sent} out",
-            self.packets
-        );
-        ensure!(
-            self.seen.wrong() == 0,
-            "{} packets came out wrong",
-            self.seen.wrong()
-        );
-        if args.verify && !args.json {
-            println!("verified: {sent} packets came out right");
-        }
-        Ok(())
-    }
-}
-
 /// A table that holds all flows, for the floor.
-fn filled(args: &Args, backing: Backing) -> Result<Table<V4>> {
-    let mut table = Table::new(args.flows.saturating_add(1024), HashKeys::random(), backing)?;
+fn filled(args: &Args) -> Result<Table<V4>> {
+    let mut table = Table::new(
+        args.flows.saturating_add(1024),
+        HashKeys::random(),
+        args.backing(),
+    )?;
     let now = Ticks::at_nanos(MonotonicClock.nanos());
     for flow in 0..args.flows {
         let request = Tuple {
@@ -285,64 +212,4 @@ fn filled(args: &Args, backing: Backing) -> Result<Table<V4>> {
             .map_err(|e| anyhow::anyhow!("the floor's table: {e:?}"))?;
     }
     Ok(table)
-}
-
-fn snapshot(mode: Mode) -> Snapshot {
-    let key = ServiceKey::Address {
-        protocol: mode.transport(),
-        address: flows::VIP.addr.into(),
-        port: flows::VIP.port,
-    };
-    let config = ServiceConfig {
-        key,
-        scheduler: SchedulerName::Rr,
-        flags: ServiceFlags::default(),
-        persistence: None,
-        engine: None,
-    };
-    let mut service = Service::new(ServiceIndex(0), config, true);
-    for n in 1..=flows::SERVERS {
-        let port = match mode.method() {
-            Method::Masquerade => flows::SERVER_PORT,
-            _ => flows::VIP.port,
-        };
-        let server = ServerConfig {
-            key: ServerKey {
-                address: flows::server(n).into(),
-                port,
-            },
-            method: mode.method(),
-            weight: 1,
-            upper_threshold: 0,
-            lower_threshold: 0,
-            tunnel: Tunnel::default(),
-        };
-        service = service.with_server(ServerIndex(n.into()), server);
-    }
-    let mut snapshot = Snapshot::default();
-    snapshot.put(service);
-    snapshot.settle();
-    snapshot
-}
-
-fn fib() -> Fib {
-    let mut b = FibBuilder::new();
-    let wire = b.interface(Interface {
-        port: PortIndex(0),
-        vlan: VlanId::NONE,
-        mac: flows::DIRECTOR_MAC,
-        other_macs: vec![],
-        mtu: 1500,
-    });
-    b.route::<V4>(Addr4(0), 0, Target::OnLink(wire));
-    b.route::<V4>(flows::VIP.addr, 32, Target::Local);
-    b.own_address::<V4>(OwnAddress::plain(wire, flows::DIRECTOR, 24));
-    for n in 1..=flows::SERVERS {
-        b.neighbour::<V4>(
-            wire,
-            flows::server(n),
-            Neighbour::Resolved(flows::server_mac(n)),
-        );
-    }
-    b.build(1)
 }
