@@ -6,6 +6,7 @@
 //! that has the queue.
 
 use crate::fib::PortIndex;
+use crate::port::BURST;
 use crate::steering::WorkerIndex;
 use crossbeam::queue::ArrayQueue;
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 /// Frames that wait in a worker's ring at most: 128 bursts.
 pub const HANDOVER_RING_MAX: usize = 4096;
 
-/// Frames that a worker takes from its ring in one turn at most.
-pub const HANDOVER_PER_TURN: usize = 64;
+/// Frames that a worker takes from its ring in one turn at most, for each port: what one burst of it may bring
+/// from others, and what may come back of one that it has given away.
+pub const HANDOVER_PER_PORT: usize = 2 * BURST;
 
 /// What is to become of a frame that changes hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,12 +19,19 @@ pub const PUNT_RING_MAX: usize = 1024;
 pub const INJECT_RING_MAX: usize = 2048;
 
 /// Why a frame goes to Linux.
+///
+/// What everything else depends on is kept apart from what anybody can send: the first two classes hold only
+/// what comes from the same link, as ARP must and as a hop limit of 255 proves of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PuntClass {
-    /// What keeps the interface alive: ARP, neighbour discovery, VRRP, BGP, BFD, OSPF, other EtherTypes.
+    /// ARP, and neighbour discovery (RFC 4861).
+    Neighbour,
+    /// Routing and redundancy protocols on the link: VRRP, single-hop BFD, OSPF, IGMP.
     Control,
-    /// To a local address, without a service or connection.
+    /// Routing protocols that may come from afar: BGP, multihop BFD.
+    Session,
+    /// To a local address, without a service or connection; and what carries no IP.
     Local,
     /// To be forwarded by Linux: masquerade, routing.
     Forwarded,
@@ -34,13 +41,22 @@ pub enum PuntClass {
 
 impl PuntClass {
     /// Every class, in the order of the discriminants.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Local, Self::Forwarded, Self::Refused];
+    pub const ALL: [Self; 6] = [
+        Self::Neighbour,
+        Self::Control,
+        Self::Session,
+        Self::Local,
+        Self::Forwarded,
+        Self::Refused,
+    ];
 
     /// The class's name, as operators see it.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
+            Self::Neighbour => "neighbour",
             Self::Control => "control",
+            Self::Session => "session",
             Self::Local => "local",
             Self::Forwarded => "forwarded",
             Self::Refused => "refused",
@@ -48,7 +64,8 @@ impl PuntClass {
     }
 }
 
-/// A frame on its way to Linux, as it was received.
+/// A frame on its way to Linux, as it was received; translated, if it is for a server that is the director
+/// itself.
 #[derive(Debug)]
 pub struct Punted<B> {
     /// The frame.
@@ -96,8 +113,10 @@ impl<B> PuntRings<B> {
     }
 
     fn lane(&self, class: PuntClass) -> &Lane<B> {
-        let [control, local, forwarded, refused] = &self.0;
+        let [neighbour, control, session, local, forwarded, refused] = &self.0;
         match class {
+            PuntClass::Neighbour => neighbour,
+            PuntClass::Session => session,
             PuntClass::Control => control,
             PuntClass::Local => local,
             PuntClass::Forwarded => forwarded,
@@ -143,8 +162,8 @@ impl<B> PuntRings<B> {
 /// A worker's injection ring.
 pub type InjectRing<B> = ArrayQueue<Injected<B>>;
 
-/// The way from Linux: each frame to the worker that owns its connection, if it is one of a server
-/// that is the director itself; any other is nobody's, and the first worker sends it.
+/// The way from Linux: a frame goes to the worker that would own its connection if Linux were the server,
+/// since it may be a reply of one that is the director itself; one without ports to the first worker.
 #[derive(Debug)]
 pub struct Injector<B> {
     rings: Box<[Arc<InjectRing<B>>]>,
@@ -190,7 +209,7 @@ impl<B: Buf> Injector<B> {
     }
 
     fn owner_of<F: Family>(&self, meta: &Meta<F>) -> Option<WorkerIndex> {
-        let whole = meta.protocol.has_ports() && meta.fragment == Fragment::None;
-        whole.then(|| self.steering.owner(meta.dst)).flatten()
+        let has_ports = meta.protocol.has_ports() && meta.fragment != Fragment::Later;
+        has_ports.then(|| self.steering.owner(meta.dst)).flatten()
     }
 }

@@ -112,7 +112,7 @@ fn every_other_frame_has_one_fate() {
             Fate::Punted(class) if case.verdict.starts_with("other") => {
                 let arp = case.verdict.ends_with(" arp");
                 let expected = if arp {
-                    PuntClass::Control
+                    PuntClass::Neighbour
                 } else {
                     PuntClass::Local
                 };

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{CLIENT, director};
+use common::{CLIENT, director, with_ttl};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pvs_dataplane::fib::Target;
 use pvs_oracle::frames::{self, from_client, from_server, udp};
@@ -97,19 +97,6 @@ fn answer(d: &mut Director, side: Side, packet: &[u8]) -> Told {
     };
     assert_eq!((&out[0].1[..6], &out[0].1[6..12]), (&to.0[..], &from.0[..]));
     told(&out[0].1)
-}
-
-/// A packet with this hop limit.
-fn with_ttl(mut packet: Vec<u8>, ttl: u8) -> Vec<u8> {
-    if packet[0] >> 4 == 6 {
-        packet[7] = ttl;
-        return packet;
-    }
-    packet[8] = ttl;
-    packet[10..12].fill(0);
-    let sum = Sum::of(&packet[..20]).finish();
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
-    packet
 }
 
 /// Both families: client, service, server, and the numbers of their errors.
@@ -337,14 +324,18 @@ fn a_worker_makes_so_many_errors_and_no_more() {
     d.pass_ms(20);
     assert_eq!(flood(&mut d, 60), 20, "one for each millisecond");
 
-    // What path MTU discovery needs is not limited.
+    // What path MTU discovery needs has a limit of its own.
     let mut d = f.director(Method::Route);
     d.route(laboratory_with(&[], 1400, 2, |_, _| {}).unwrap());
     let frame = from_client(&f.request(1400));
-    for _ in 0..200 {
-        assert_eq!(d.send(Side::Client, &frame).unwrap().len(), 1);
-    }
-    assert_eq!(d.totals().icmp_limited, 0);
+    let flood = |d: &mut Director, frames: usize| -> usize {
+        (0..frames)
+            .map(|_| d.send(Side::Client, &frame).unwrap().len())
+            .sum()
+    };
+    assert_eq!(flood(&mut d, 1100), 1000);
+    d.pass_ms(20);
+    assert_eq!(flood(&mut d, 300), 200, "ten for each millisecond");
 }
 
 #[test]

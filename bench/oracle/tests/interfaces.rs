@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{CLIENT, SERVER, VIP, director};
+use common::{CLIENT, SERVER, VIP, director, with_ttl};
 use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Leg, Neighbour, Target};
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::frames::{self, from_client, from_server, server_mac, tcp};
@@ -18,7 +18,7 @@ use pvs_oracle::{Director, Side};
 use pvs_proto::wire::tcp::{ACK, SYN};
 use pvs_proto::{Addr4, MacAddr, Protocol, V4, VlanId};
 use pvs_sched::{Method, Transport};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const VRRP_MAC: MacAddr = MacAddr([0, 0, 0x5e, 0, 1, 51]);
 
@@ -42,7 +42,7 @@ fn to_group(group: &str, protocol: Protocol, segment: Vec<u8>) -> Vec<u8> {
         IpAddr::V4(_) => (Ipv4Addr::new(10, 9, 9, 7).into(), 0x0800),
         IpAddr::V6(_) => (Ipv6Addr::from_bits(0xfd09 << 112 | 7).into(), 0x86dd),
     };
-    let packet = frames::ip(from, group, protocol, segment);
+    let packet = with_ttl(frames::ip(from, group, protocol, segment), 255);
     frames::ethernet(group_mac(group), frames::CLIENT_MAC, ethertype, &packet)
 }
 
@@ -88,7 +88,7 @@ fn groups_go_to_linux_as_they_came() {
         (
             "a neighbour solicitation",
             to_group("ff02::1:ff00:fe", Protocol::ICMPV6, solicitation),
-            PuntClass::Control,
+            PuntClass::Neighbour,
         ),
         (
             "mDNS",
@@ -101,6 +101,54 @@ fn groups_go_to_linux_as_they_came() {
         assert_eq!(d.punted(), [(class, Side::Client, frame)], "{what}");
     }
     assert_eq!(d.losses(), []);
+}
+
+#[test]
+fn what_anybody_can_send_is_not_in_the_class_of_the_links_own_protocols() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    let own = at("10.9.9.254:179");
+    let bfd = |port| SocketAddr::new(own.ip(), port);
+    for (what, packet, class) in [
+        (
+            "BGP",
+            tcp(at("10.9.0.9:40000"), own, SYN, b""),
+            PuntClass::Session,
+        ),
+        (
+            "from port 179",
+            tcp(at("10.9.0.9:179"), bfd(22), SYN, b""),
+            PuntClass::Session,
+        ),
+        (
+            "BFD from afar",
+            frames::udp(at("10.9.0.9:50000"), bfd(3784), b"bfd"),
+            PuntClass::Local,
+        ),
+        (
+            "BFD from the link",
+            with_ttl(frames::udp(at("10.9.0.9:50000"), bfd(3784), b"bfd"), 255),
+            PuntClass::Control,
+        ),
+        (
+            "multihop BFD",
+            frames::udp(at("10.9.0.9:50000"), bfd(4784), b"bfd"),
+            PuntClass::Session,
+        ),
+        (
+            "VRRP that a router has passed on",
+            frames::ip(
+                at("10.9.0.9:0").ip(),
+                own.ip(),
+                Protocol::VRRP,
+                vec![0x31; 20],
+            ),
+            PuntClass::Local,
+        ),
+    ] {
+        let frame = from_client(&packet);
+        assert!(d.send(Side::Client, &frame).unwrap().is_empty(), "{what}");
+        assert_eq!(d.punted(), [(class, Side::Client, frame)], "{what}");
+    }
 }
 
 /// A frame's tag, put behind its addresses.

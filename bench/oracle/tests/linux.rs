@@ -77,9 +77,9 @@ fn a_flood_of_broadcasts_does_not_keep_arp_from_linux() {
     let (control, others): (Vec<_>, Vec<_>) = d
         .punted()
         .into_iter()
-        .partition(|p| p.0 == PuntClass::Control);
+        .partition(|p| p.0 == PuntClass::Neighbour);
     assert_eq!(others.len(), 1024, "as many as a ring holds");
-    assert_eq!(control, [(PuntClass::Control, Side::Client, arp)]);
+    assert_eq!(control, [(PuntClass::Neighbour, Side::Client, arp)]);
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn what_is_not_load_balancing_goes_to_linux_by_class() {
     let outside = from_server(1, &tcp(at("192.168.1.1:40000"), at("8.8.8.8:80"), SYN, b""));
     let no_connection = from_client(&tcp(at(CLIENT), at(VIP), ACK, b""));
     for (side, frame, class) in [
-        (Side::Client, arp, PuntClass::Control),
+        (Side::Client, arp, PuntClass::Neighbour),
         (Side::Client, ssh, PuntClass::Local),
-        (Side::Client, bgp, PuntClass::Control),
+        (Side::Client, bgp, PuntClass::Session),
         (Side::Server, outside, PuntClass::Forwarded),
         (Side::Client, no_connection, PuntClass::Refused),
     ] {

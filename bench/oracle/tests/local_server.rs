@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{CLIENT, SERVER, VIP, director, seen};
+use common::{CLIENT, SERVER, VIP, director, first_piece, seen};
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::frames::{CLIENT_MAC, DIRECTOR_CLIENT_MAC, ethernet, from_client, tcp, udp};
 use pvs_oracle::scenario::at;
@@ -186,4 +186,17 @@ fn nothing_is_translated_to_a_loopback_address() {
     assert_eq!(d.send(Side::Client, &from_client(&syn)).unwrap(), []);
     assert_eq!(d.punted(), []);
     assert_eq!(d.losses(), [("loopback_server", 1)]);
+}
+
+#[test]
+fn a_piece_of_a_reply_does_not_leave_untranslated() {
+    let vip = "10.0.0.100:53";
+    let mut d = director(Transport::Udp, vip, &[(OWN, Method::Masquerade)]);
+    delivered(&mut d, &udp(at(CLIENT), at(vip), b"who"));
+    let piece = first_piece(udp(at(OWN), at(CLIENT), &[7; 64]));
+    let frame = ethernet(CLIENT_MAC, DIRECTOR_CLIENT_MAC, IPV4, &piece);
+    assert!(d.inject(Side::Client, &frame));
+    d.settle();
+    assert_eq!(d.cable(Side::Client).receive_bytes(), None);
+    assert_eq!(d.losses(), [("fragment", 1)]);
 }

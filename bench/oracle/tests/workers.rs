@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{SERVER, VIP, one, seen, service, snapshot};
+use common::{SERVER, VIP, first_piece, one, seen, service, snapshot};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::handover::HANDOVER_RING_MAX;
 use pvs_dataplane::steering::{Steering, Toeplitz};
@@ -276,4 +276,28 @@ fn two_directors_of_one_and_of_four_workers_do_the_same() {
         (out, d.punted(), d.losses())
     };
     assert_eq!(trace(1), trace(4));
+}
+
+#[test]
+fn a_first_piece_goes_to_the_owner_of_its_connection() {
+    let vip = "10.0.0.100:53";
+    let mut d = director(Steering::ring(WORKERS as u16), 1, &[]);
+    let dns = service(
+        Transport::Udp,
+        vip,
+        &[("192.168.1.1:53", Method::Masquerade)],
+    );
+    d.configure(snapshot(2, Some(dns)));
+    for n in 0..100 {
+        one(d
+            .send(Side::Client, &from_client(&udp(client(n), at(vip), b"?")))
+            .unwrap());
+        let piece = first_piece(udp(at("192.168.1.1:53"), client(n), &[7; 64]));
+        assert!(
+            d.send(Side::Server, &from_server(1, &piece))
+                .unwrap()
+                .is_empty()
+        );
+    }
+    assert_eq!((d.punted(), d.losses()), (vec![], vec![("fragment", 100)]));
 }

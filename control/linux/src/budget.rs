@@ -12,7 +12,7 @@ const CLASSES: usize = PuntClass::ALL.len();
 
 /// Frames of a class in a second at most, in the order of [`PuntClass::ALL`]. What is refused is answered
 /// with an RST or an ICMP error each, which nobody misses in a flood.
-pub const PER_SECOND: [u64; CLASSES] = [50_000, 100_000, 200_000, 10_000];
+pub const PER_SECOND: [u64; CLASSES] = [50_000, 50_000, 50_000, 100_000, 200_000, 10_000];
 
 /// A class that was quiet may have this part of a second at once.
 const BURST: u64 = 100;

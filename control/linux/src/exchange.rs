@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Frames of a class that one turn takes at most, in the order of [`PuntClass::ALL`].
-const PER_TURN: [usize; PuntClass::ALL.len()] = [128, 64, 64, 16];
+const PER_TURN: [usize; PuntClass::ALL.len()] = [128, 128, 64, 64, 64, 16];
 
 /// Frames that one turn takes from a tap at most.
 const TAP_PER_TURN: usize = 64;

@@ -147,7 +147,7 @@ fn is_arp(frame: &[u8], operation: u8) -> bool {
 #[test]
 fn a_ping_is_answered_through_the_rings() {
     let mut bench = Bench::new(64, 32);
-    bench.punt(PuntClass::Control, &arp(1, [0; 6], TAP));
+    bench.punt(PuntClass::Neighbour, &arp(1, [0; 6], TAP));
     let reply = bench.sent("an ARP reply", |f| is_arp(f, 2));
     assert_eq!(reply[..6], mac(9).0);
     assert_eq!(reply[22..32], [&mac(1).0[..], &TAP].concat());
@@ -179,7 +179,7 @@ fn linux_asks_and_sends_through_the_rings() {
             .success()
     });
     bench.sent("an ARP request", |f| is_arp(f, 1) && f[38..42] == CLIENT);
-    bench.punt(PuntClass::Control, &arp(2, mac(1).0, TAP));
+    bench.punt(PuntClass::Neighbour, &arp(2, mac(1).0, TAP));
     let mut request = bench.sent("an echo request", |f| f[12..14] == [8, 0] && f[34] == 8);
     // The client's answer: addresses swapped, type 0, its checksum by RFC 1624.
     request.copy_within(6..12, 0);
@@ -202,10 +202,10 @@ fn a_flood_in_one_class_does_not_keep_another_waiting() {
         bench.punt(PuntClass::Refused, &ping(0));
         bench.punts.pop(PuntClass::Local);
     }
-    bench.punt(PuntClass::Control, &arp(1, [0; 6], TAP));
+    bench.punt(PuntClass::Neighbour, &arp(1, [0; 6], TAP));
     bench.punt(PuntClass::Local, &ping(1));
     bench.exchange.turn().unwrap();
-    assert!(bench.punts.pop(PuntClass::Control).is_none());
+    assert!(bench.punts.pop(PuntClass::Neighbour).is_none());
     assert!(bench.punts.pop(PuntClass::Local).is_none());
     let mut left = 0;
     while bench.punts.pop(PuntClass::Refused).is_some() {
@@ -228,11 +228,11 @@ fn a_flood_gets_no_more_than_its_part_of_a_second_and_the_others_theirs() {
             bench.punt(PuntClass::Local, &noise);
         }
         if turn % 64 == 0 {
-            bench.punt(PuntClass::Control, &arp(1, [0; 6], TAP));
+            bench.punt(PuntClass::Neighbour, &arp(1, [0; 6], TAP));
             asked += 1;
         }
         bench.exchange.turn().unwrap();
-        assert!(bench.punts.is_empty_of(PuntClass::Control), "at once");
+        assert!(bench.punts.is_empty_of(PuntClass::Neighbour), "at once");
         while let Some(injected) = bench.inject.pop() {
             answered += u64::from(is_arp(injected.buf.bytes(), 2));
         }
@@ -285,7 +285,7 @@ fn a_deleted_tap_is_told_once_and_can_be_replaced() {
     let tap = MirrorTap::open(&bench.lab.open(), &common::config("pvs0", 1)).unwrap();
     bench.lab.ip("addr add 192.0.2.1/24 dev pvs0");
     bench.exchange.replace_tap(PortIndex(0), Arc::new(tap));
-    bench.punt(PuntClass::Control, &arp(1, [0; 6], TAP));
+    bench.punt(PuntClass::Neighbour, &arp(1, [0; 6], TAP));
     bench.sent("an ARP reply", |f| is_arp(f, 2));
 }
 
@@ -293,7 +293,7 @@ fn a_deleted_tap_is_told_once_and_can_be_replaced() {
 fn the_loop_runs_until_it_is_stopped() {
     let bench = Bench::new(64, 32);
     let stop = Arc::new(AtomicBool::new(false));
-    bench.punt(PuntClass::Control, &arp(1, [0; 6], TAP));
+    bench.punt(PuntClass::Neighbour, &arp(1, [0; 6], TAP));
     let (mut exchange, stopped) = (bench.exchange, Arc::clone(&stop));
     let running = std::thread::spawn(move || exchange.run(&stopped));
     let end = Instant::now() + Duration::from_secs(1);

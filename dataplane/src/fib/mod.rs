@@ -172,6 +172,8 @@ pub trait Lookup<A> {
     fn next_hop(&self, dst: A) -> Option<(InterfaceIndex, A)>;
     #[doc(hidden)]
     fn source(&self, dst: A) -> Option<A>;
+    #[doc(hidden)]
+    fn route_mtu(&self, dst: A) -> Option<u32>;
 }
 
 impl FibFamily for V4 {
@@ -206,6 +208,19 @@ impl Fib {
     #[must_use]
     pub fn next_hop<F: FibFamily>(&self, dst: F::Addr) -> Option<(InterfaceIndex, F::Addr)> {
         F::routes(self).next_hop(dst)
+    }
+
+    /// Longest packet that the way to an address takes, whether its next hop is resolved or not: what its
+    /// interface and its route allow. 65,535 where there is no way.
+    #[must_use]
+    pub fn mtu<F: FibFamily>(&self, dst: F::Addr) -> u16 {
+        let interface = self.next_hop::<F>(dst).map(|(interface, _)| interface);
+        let interface = interface.and_then(|index| self.interfaces.get(usize::from(index.0)));
+        let limits = [interface.map(|i| i.mtu), F::routes(self).route_mtu(dst)];
+        let least = limits.into_iter().flatten().min();
+        least
+            .and_then(|mtu| u16::try_from(mtu).ok())
+            .unwrap_or(u16::MAX)
     }
 
     /// True if a packet to this address is for Linux itself.

@@ -130,6 +130,10 @@ impl<A: Address> Lookup<A> for Routes<A> {
             .or_else(|| self.sources.towards(interface, dst))
     }
 
+    fn route_mtu(&self, dst: A) -> Option<u32> {
+        self.way(dst).mtu
+    }
+
     fn neighbour(&self, interface: InterfaceIndex, addr: A) -> Route<A> {
         let at = self
             .neighbours

@@ -96,7 +96,7 @@ impl Arrival<'_> {
     fn not_ip(&self, view: &View<'_>, ethertype: u16) -> Verdict {
         match self.address(view) {
             Addressed::Elsewhere(reason) => Verdict::drop(reason),
-            _ if ethertype == ethernet::ARP => Verdict::Punt(PuntClass::Control),
+            _ if ethertype == ethernet::ARP => Verdict::Punt(PuntClass::Neighbour),
             _ => Verdict::Punt(PuntClass::Local),
         }
     }

@@ -85,7 +85,7 @@ pub(super) fn established<F: HopFamily, B: Buf>(
         Direction::Reply => {
             // The kernel's router judges a reply before its hook sees it: one that can't go on counts for nothing.
             let way = hops::to_client(view, entry);
-            if let Err(stop) = judge(&way, path_mtu(view, &way), meta) {
+            if let Err(stop) = judge(&way, path_mtu(&way), meta) {
                 return refuse(view, hops, entry, direction, meta, buf, stop);
             }
             advance(view, entry, meta, direction, listed);

@@ -26,8 +26,8 @@ pub(super) fn dispatch<P: Port>(
                 view.stats.count_dropped(DropReason::Rehearsal, 1);
             }
             Verdict::Send(out) => send(view, ports, &shared.handover, out, buf),
-            Verdict::Wait(interface, neighbour) => {
-                if !state.waiting.enter(buf, interface, neighbour, view.now) {
+            Verdict::Wait(wants, _) => {
+                if !state.waiting.enter(buf, wants, view.now) {
                     view.stats.count_dropped(DropReason::NeighbourQueueFull, 1);
                 }
             }
@@ -144,10 +144,13 @@ pub(super) fn inject<P: Port>(
         let Some(mut frame) = shared.inject.pop() else {
             break;
         };
-        view.stats.count_injected();
-        local::translate(view, state, &mut frame.buf);
-        send(view, ports, &shared.handover, frame.port, frame.buf);
         moved += 1;
+        view.stats.count_injected();
+        if !local::translate(view, state, &mut frame.buf) {
+            view.stats.count_dropped(DropReason::Fragment, 1);
+            continue;
+        }
+        send(view, ports, &shared.handover, frame.port, frame.buf);
     }
     moved
 }

@@ -34,7 +34,7 @@ pub(super) fn to_server<F: HopFamily, B: Buf>(
     if way == Err(Verdict::Punt(PuntClass::Local)) && entry.has_reply() {
         return local::deliver(entry, meta, buf);
     }
-    if let Err(stop) = judge(&way, path_mtu(view, &way), meta) {
+    if let Err(stop) = judge(&way, path_mtu(&way), meta) {
         return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
     }
     pass(way, meta, buf, |buf| match method {
@@ -59,7 +59,7 @@ fn into_tunnel<F: HopFamily, B: Buf>(
     buf: &mut B,
 ) -> Verdict {
     let (ends, way) = hops.tunnels.towards(view, entry.server_index());
-    let room = ends.room(path_mtu(view, &way)).unwrap_or(0);
+    let room = ends.room(path_mtu(&way)).unwrap_or(0);
     if let Err(stop) = judge(&way, room, meta) {
         return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
     }
@@ -81,18 +81,12 @@ pub(super) fn to_client<F: HopFamily, B: Buf>(
     pass(way, meta, buf, |buf| rewrite::source(buf, meta, source))
 }
 
-/// Longest packet that a way takes: that of its next hop, or of its interface while the next hop is not
-/// resolved.
+/// Longest packet that a way takes, whether its next hop is resolved or not.
 #[inline]
-pub(super) fn path_mtu(view: &View<'_>, way: &Way<'_>) -> u32 {
+pub(super) fn path_mtu(way: &Way<'_>) -> u32 {
     match way {
         Ok(hop) => hop.mtu,
-        Err(Verdict::Wait(interface, _)) => {
-            let interfaces = view.fib.interfaces();
-            interfaces
-                .get(usize::from(interface.0))
-                .map_or(u32::MAX, |i| i.mtu)
-        }
+        Err(Verdict::Wait(_, mtu)) => u32::from(*mtu),
         Err(_) => u32::MAX,
     }
 }

@@ -1,7 +1,7 @@
 //! What other workers give to this one: packets of its connections, and frames for its queues.
 
 use super::{Lineup, Shared, View, dispatch};
-use crate::handover::{HANDOVER_PER_TURN, Purpose};
+use crate::handover::{HANDOVER_PER_PORT, Purpose};
 use crate::port::Port;
 use crate::reason::DropReason;
 use crate::steering::Mode;
@@ -28,7 +28,7 @@ fn collect_some<P: Port>(
     shared: &Shared<P::Buf>,
 ) -> usize {
     let mut sent = 0;
-    for _ in 0..HANDOVER_PER_TURN {
+    for _ in 0..HANDOVER_PER_PORT * ports.len() {
         // A full batch is carried first.
         if ports.iter().any(|lineup| lineup.handed.is_full()) {
             break;

@@ -1,7 +1,7 @@
 //! The way to a server or client, found once for each version of the forwarding information.
 
 use super::View;
-use super::icmp::{ErrorFamily, Limit};
+use super::icmp::{ErrorFamily, Limits};
 use super::lane::Verdict;
 use super::tunnel::Tunnels;
 use super::waiting::ResolveRequest;
@@ -29,7 +29,7 @@ pub(super) struct ServerHops {
     pub(super) tunnels: Tunnels,
     identification: u16,
     /// Errors that may still be made.
-    pub(super) limit: Limit,
+    pub(super) limits: Limits,
 }
 
 /// A next hop with the versions of the forwarding information and of the configuration that it was found
@@ -47,7 +47,7 @@ impl ServerHops {
             servers: Apart::new(Cached::default(), servers),
             tunnels: Tunnels::new(servers),
             identification: 0,
-            limit: Limit::new(),
+            limits: Limits::new(),
         }
     }
 
@@ -117,16 +117,20 @@ pub(super) fn to_client<'a, F: HopFamily>(view: &View<'a>, entry: &mut Entry<F>)
 }
 
 /// Notes that an entry's virtual address is local under this version, with the way to its client if
-/// there will be replies and it is known. Asks Linux for nothing: a reply does that.
+/// there will be replies and it is known. Any other way is a reply's to find, which asks Linux for it.
 pub(super) fn revalidate<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) {
     let hop = match entry.has_reply().then(|| view.fib.route::<F>(entry.client)) {
-        Some(Route::Hop(index)) => index,
+        Some(Route::Hop(index)) if is_watched(view, index) => index,
         _ => HopIndex::NONE,
     };
     entry.set_next_hop(view.fib.version, hop);
 }
 
-/// The next hop towards an address with its place.
+fn is_watched(view: &View<'_>, hop: HopIndex) -> bool {
+    view.fib.hop(hop).is_some_and(|hop| hop.watched)
+}
+
+/// The next hop towards an address with its place, which is none while the way is to be asked for again.
 pub(super) fn route<'a, F: FibFamily>(
     view: &View<'a>,
     address: F::Addr,
@@ -135,13 +139,19 @@ pub(super) fn route<'a, F: FibFamily>(
     match view.fib.route::<F>(address) {
         Route::Hop(index) => {
             let hop = view.fib.hop(index).ok_or(unreachable)?;
-            if !hop.watched {
-                keep_watched::<F>(view, address);
+            if hop.watched || keep_watched::<F>(view, address) {
+                return Ok((index, hop));
             }
-            Ok((index, hop))
+            Ok((HopIndex::NONE, hop))
         }
         Route::Local => Err(Verdict::Punt(PuntClass::Local)),
-        Route::Unresolved(interface, neighbour) => Err(Verdict::Wait(interface, neighbour.into())),
+        Route::Unresolved(interface, neighbour) => {
+            let request = ResolveRequest {
+                interface,
+                address: neighbour.into(),
+            };
+            Err(Verdict::Wait(request, view.fib.mtu::<F>(address)))
+        }
         Route::Failed(interface, neighbour) => {
             // This packet is lost: a dead server must not fill the waiting room. But Linux tries again, so that
             // a later one arrives. A full ring has enough to try.
@@ -156,10 +166,14 @@ pub(super) fn route<'a, F: FibFamily>(
 
 /// Linux happens to know this neighbour. It is asked to see that it stays right: the way is cached, and Linux
 /// has no traffic of its own to notice a change by.
+/// False if it can't be asked now.
 #[cold]
-fn keep_watched<F: FibFamily>(view: &View<'_>, towards: F::Addr) {
-    if let Some((interface, neighbour)) = view.fib.next_hop::<F>(towards) {
-        let address = neighbour.into();
-        let _ = view.resolve.push(ResolveRequest { interface, address });
-    }
+fn keep_watched<F: FibFamily>(view: &View<'_>, towards: F::Addr) -> bool {
+    let Some((interface, neighbour)) = view.fib.next_hop::<F>(towards) else {
+        return true;
+    };
+    let address = neighbour.into();
+    view.resolve
+        .push(ResolveRequest { interface, address })
+        .is_ok()
 }

@@ -3,11 +3,11 @@
 //! As `icmp_send` and `icmp6_send` have it (RFC 1122 section 3.2.2, RFC 4443 section 2.4): from the
 //! address that the packet was for if that is local, else from the one that Linux would send from; at most 576 or
 //! 1280 bytes; never about an error, a later fragment, or a source that is none. An error is made of
-//! the packet that it is about, in its own buffer. How many a worker sends is limited, but for those that
-//! path MTU discovery lives on, which the kernel does not limit either (`icmpv4_mask_allow`, `icmp.ratemask`).
+//! the packet that it is about, in its own buffer. How many a worker sends is limited; those that path
+//! MTU discovery lives on, which the kernel does not limit (`icmpv4_mask_allow`, `icmp.ratemask`), have a limit of their
+//! own, above anything but a flood.
 
 use super::View;
-use super::forward::path_mtu;
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::Verdict;
 use super::rewrite;
@@ -22,6 +22,11 @@ pub const ICMP_ERRORS_PER_SECOND: u32 = 1000;
 
 /// Errors that it makes at once, at most: the kernel's `icmp_msgs_burst`.
 pub const ICMP_ERRORS_BURST: u32 = 50;
+
+/// Messages "fragmentation needed" and "packet too big" that it makes in a second, and at once, at most.
+pub const ICMP_TOO_BIG_PER_SECOND: u32 = 10_000;
+/// See [`ICMP_TOO_BIG_PER_SECOND`].
+pub const ICMP_TOO_BIG_BURST: u32 = 1000;
 
 /// Time to live of the director's own packets, as Linux's default.
 const TTL: u8 = 64;
@@ -99,25 +104,51 @@ impl ErrorFamily for V6 {
 
 /// How many errors may still be made.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(super) struct Limits {
+    too_big: Limit,
+    others: Limit,
+}
+
+impl Limits {
+    pub(super) const fn new() -> Self {
+        Self {
+            too_big: Limit::new(ICMP_TOO_BIG_PER_SECOND, ICMP_TOO_BIG_BURST),
+            others: Limit::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST),
+        }
+    }
+
+    fn take(&mut self, error: Error, now: Ticks) -> bool {
+        match error {
+            Error::TooBig(_) => self.too_big.take(now),
+            _ => self.others.take(now),
+        }
+    }
+}
+
+/// A token bucket.
+#[derive(Debug)]
+struct Limit {
+    per_tick: u32,
+    burst: u32,
     tokens: u32,
     since: Ticks,
 }
 
 impl Limit {
-    pub(super) const fn new() -> Self {
+    const fn new(per_second: u32, burst: u32) -> Self {
         Self {
-            tokens: ICMP_ERRORS_BURST,
+            per_tick: per_second / Ticks::PER_SECOND,
+            burst,
+            tokens: burst,
             since: Ticks(0),
         }
     }
 
     fn take(&mut self, now: Ticks) -> bool {
-        const PER_TICK: u32 = ICMP_ERRORS_PER_SECOND / Ticks::PER_SECOND;
         let passed = now.left(self.since).0;
         self.since = now;
-        let earned = self.tokens.saturating_add(passed.saturating_mul(PER_TICK));
-        let tokens = earned.min(ICMP_ERRORS_BURST);
+        let earned = passed.saturating_mul(self.per_tick);
+        let tokens = self.tokens.saturating_add(earned).min(self.burst);
         self.tokens = tokens.saturating_sub(1);
         tokens > 0
     }
@@ -143,14 +174,20 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
         false => view.fib.source::<F>(to)?,
     };
     let way = hops::route::<F>(view, to).map(|(_, hop)| hop);
-    if let Err(Verdict::Lose(_) | Verdict::Punt(_)) = way {
-        return None;
-    }
+    let hop = match way {
+        Ok(hop) => hop,
+        // None waits: what may come from anywhere must not take the places of connections. Linux is asked,
+        // so that there is an answer to the next one.
+        Err(Verdict::Wait(wants, _)) => {
+            let _ = view.resolve.push(wants);
+            return None;
+        }
+        Err(_) => return None,
+    };
     let header = (F::HEADER_LEN + icmp::Header::LEN) as u32;
-    let len_max = F::LEN_MAX.min(path_mtu(view, &way));
+    let len_max = F::LEN_MAX.min(hop.mtu);
     let quoted = len_max.checked_sub(header)?.min(meta.ip_len);
-    let limited = !matches!(error, Error::TooBig(_));
-    if limited && !hops.limit.take(view.now) {
+    if !hops.limits.take(error, view.now) {
         view.stats.count_icmp_limited();
         return None;
     }
@@ -169,13 +206,11 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
         return None;
     }
     say::<F>(buf.bytes_mut(), from, to, error)?;
-    let verdict = match way {
-        Ok(hop) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
-        Ok(_) => return None,
-        Err(waits) => waits,
-    };
+    if !rewrite::link(buf, hop) {
+        return None;
+    }
     view.stats.count_icmp_sent();
-    Some((verdict, header + quoted))
+    Some((Verdict::Send(hop.port), header + quoted))
 }
 
 /// Writes the message before its quote.
@@ -202,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_as_many_as_time_allows() {
-        let mut limit = Limit::new();
+        let mut limit = Limit::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST);
         let mut taken = |at: Ticks| (0..200).filter(|_| limit.take(at)).count();
         let start = Ticks(u32::MAX - 1);
         assert_eq!(taken(start), 50);

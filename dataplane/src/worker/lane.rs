@@ -2,8 +2,9 @@
 
 use super::decide;
 use super::hops::{HopFamily, ServerHops};
+use super::waiting::ResolveRequest;
 use super::{Arrived, View};
-use crate::fib::{InterfaceIndex, PortIndex};
+use crate::fib::PortIndex;
 use crate::port::{BURST, Batch, Buf};
 use crate::punt::PuntClass;
 use crate::reason::{DropReason, Loss};
@@ -11,16 +12,15 @@ use crate::steering::{Mode, WorkerIndex};
 use crate::table::{Slot, Table};
 use arrayvec::ArrayVec;
 use pvs_proto::{Family, Fragment, Malformed, Meta, V4, V6};
-use std::net::IpAddr;
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Rewritten: out by this port.
     Send(PortIndex),
-    /// Rewritten but for the hardware address of this next hop.
-    Wait(InterfaceIndex, IpAddr),
-    /// As it came, to Linux.
+    /// Rewritten but for the hardware address of this next hop, on a way that takes packets of so many bytes.
+    Wait(ResolveRequest, u16),
+    /// To Linux: as it came, but for what a server of the director's own gets.
     Punt(PuntClass),
     /// As it came, to the worker that owns its connection.
     HandOver(WorkerIndex),
@@ -92,12 +92,12 @@ impl Lanes {
 }
 
 /// The worker that a packet's connection belongs to, if it is another one than this. What carries no ports
-/// is nobody's: whoever receives it gives it to Linux. So is a piece of a packet.
+/// is nobody's: whoever receives it gives it to Linux. So is a later piece of a packet.
 #[inline]
 pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Option<WorkerIndex> {
     if view.arrived == Arrived::FromWorker
         || !meta.protocol.has_ports()
-        || meta.fragment != Fragment::None
+        || meta.fragment == Fragment::Later
     {
         return None;
     }

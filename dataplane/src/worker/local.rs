@@ -41,15 +41,16 @@ pub(super) fn deliver<F: HopFamily, B: Buf>(
 }
 
 /// A frame of Linux's, on its way to a port: translated if it is a reply of a server of the director's
-/// own, and untouched if it is anything else.
-pub(super) fn translate<B: Buf>(view: &View<'_>, state: &mut State<B>, buf: &mut B) {
+/// own, and untouched if it is anything else. False if it is the first piece of a reply: pieces are not
+/// followed, and the client must not see where they come from.
+pub(super) fn translate<B: Buf>(view: &View<'_>, state: &mut State<B>, buf: &mut B) -> bool {
     let Ok((link, ethertype)) = parse_link(buf.bytes()) else {
-        return;
+        return true;
     };
     match ethertype {
         V4::ETHERTYPE => translate_family(view, &mut state.v4, link.l3.into(), buf),
         V6::ETHERTYPE => translate_family(view, &mut state.v6, link.l3.into(), buf),
-        _ => (),
+        _ => true,
     }
 }
 
@@ -59,22 +60,25 @@ fn translate_family<F: HopFamily + Parse, B: Buf>(
     table: &mut Table<F>,
     l3: u16,
     buf: &mut B,
-) {
+) -> bool {
     if table.is_empty() {
-        return;
+        return true;
     }
     // What Linux made needs no judgement.
     let Ok(meta) = F::parse_at(buf.bytes(), l3, Checks { ip_good: true }) else {
-        return;
+        return true;
     };
-    if meta.fragment != Fragment::None || !view.fib.is_local::<F>(meta.src.addr) {
-        return;
+    if meta.fragment == Fragment::Later || !view.fib.is_local::<F>(meta.src.addr) {
+        return true;
     }
     let Some((at, Direction::Reply)) = table.lookup(&Tuple::of(&meta)) else {
-        return;
+        return true;
     };
+    if meta.fragment == Fragment::First {
+        return false;
+    }
     let Some(entry) = table.get_mut(at) else {
-        return;
+        return true;
     };
     let old_timeout = entry.timeout;
     let listed = view.config.is_available(entry.server_index());
@@ -89,4 +93,5 @@ fn translate_family<F: HopFamily + Parse, B: Buf>(
     if nearer {
         table.reschedule(at, view.now);
     }
+    true
 }

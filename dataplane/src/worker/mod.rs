@@ -1,8 +1,8 @@
 //! One worker: a poll loop that carries a burst of packets through the stages, on one core, in place.
 //!
-//! What waits for a neighbour leaves first. Then `rx -> admit (parse, interface, owner check, hash,
-//! prefetch) -> look up -> decide (state, counters, rewrite) -> dispatch (tx, punt, drop)`; then, bounded,
-//! what Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of the
+//! What waits for a neighbour leaves first. Then, for what other workers hand over and for what each port
+//! receives, `admit (parse, interface, hash, prefetch) -> steer -> look up -> decide (state, counters,
+//! rewrite) -> dispatch (tx, punt, hand over, drop)`; then, bounded, what Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of the
 //! connection table, its counters, its queues. It allocates nothing after start, logs nothing, waits for no
 //! lock, and can't panic. The rings to and from other threads take no lock either, but a worker may have to give
 //! way to a thread that was stopped within its own push or pop of the same ring.
@@ -25,7 +25,9 @@ mod schedule;
 mod tunnel;
 mod waiting;
 
-pub use icmp::{ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND};
+pub use icmp::{
+    ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND, ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND,
+};
 pub use listing::{Mailbox, Page, PlaceInTable, Record};
 pub use run::{Clock, Idle, MonotonicClock, run};
 pub use waiting::ResolveRequest;

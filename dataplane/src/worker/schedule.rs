@@ -190,28 +190,32 @@ fn enter<F: HopFamily>(
     Ok(at)
 }
 
-/// Ports of protocols that keep the interface alive: BGP; BFD's control, multihop and echo ports.
+/// BGP (RFC 4271), and BFD: control and echo on a link, control over several hops (RFC 5881, RFC 5883).
 const BGP: u16 = 179;
-const BFD: [u16; 3] = [3784, 3785, 4784];
+const BFD: [u16; 2] = [3784, 3785];
+const BFD_MULTIHOP: u16 = 4784;
 const IGMP: Protocol = Protocol(2);
 const OSPF: Protocol = Protocol(89);
 
 /// Router and neighbour discovery (RFC 4861).
 const DISCOVERY: core::ops::RangeInclusive<u8> = 133..=137;
 
+/// What no router has passed on: the generalized TTL security mechanism (RFC 5082).
+const FROM_THE_LINK: u8 = 255;
+
 /// Which way a packet that is not balanced goes to Linux.
 pub(super) fn class<F: FibFamily>(view: &View<'_>, meta: &Meta<F>) -> PuntClass {
-    let local = meta.dst.addr.is_multicast() || view.fib.is_local::<F>(meta.dst.addr);
-    let control = match meta.protocol {
-        Protocol::VRRP | OSPF | IGMP => true,
-        Protocol::TCP => meta.src.port == BGP || meta.dst.port == BGP,
-        Protocol::UDP => BFD.contains(&meta.dst.port),
-        Protocol::ICMPV6 => DISCOVERY.contains(&meta.signal),
-        _ => false,
-    };
-    match (local, control) {
-        (true, true) => PuntClass::Control,
-        (true, false) => PuntClass::Local,
-        (false, _) => PuntClass::Forwarded,
+    if !meta.dst.addr.is_multicast() && !view.fib.is_local::<F>(meta.dst.addr) {
+        return PuntClass::Forwarded;
+    }
+    let near = meta.ttl == FROM_THE_LINK;
+    match meta.protocol {
+        Protocol::ICMPV6 if near && DISCOVERY.contains(&meta.signal) => PuntClass::Neighbour,
+        Protocol::VRRP if near => PuntClass::Control,
+        Protocol::UDP if near && BFD.contains(&meta.dst.port) => PuntClass::Control,
+        OSPF | IGMP => PuntClass::Control,
+        Protocol::TCP if meta.src.port == BGP || meta.dst.port == BGP => PuntClass::Session,
+        Protocol::UDP if meta.dst.port == BFD_MULTIHOP => PuntClass::Session,
+        _ => PuntClass::Local,
     }
 }

@@ -1,7 +1,9 @@
 //! Packets that wait for the hardware address of their next hop: few, and not for long.
 //!
 //! A packet comes here rewritten but for its link layer. Linux is asked to resolve the neighbour; when
-//! a new version of the forwarding information arrives, all waiting packets are tried again.
+//! a new version of the forwarding information arrives, all waiting packets are tried again. A neighbour
+//! has a share of the room, and in a full one a newcomer takes the place of who has waited longest:
+//! neighbours that are there answer within milliseconds, so a flood to others keeps nobody out.
 
 use super::rewrite;
 use super::{Lineup, Shared, State, View, dispatch};
@@ -17,6 +19,9 @@ use zerocopy::FromBytes;
 
 /// Packets that wait at most, in one worker.
 const WAITING_MAX: usize = 256;
+
+/// Packets that wait for one neighbour at most.
+const PER_NEIGHBOUR_MAX: usize = 32;
 
 /// How long a packet waits: the kernel gives a neighbour three probes of a second each.
 const PATIENCE: Ticks = Ticks::from_secs(3);
@@ -58,19 +63,17 @@ impl<B> WaitingRoom<B> {
         }
     }
 
-    /// Lets a packet wait; false if the room is full and the packet was freed.
-    pub(super) fn enter(
-        &mut self,
-        buf: B,
-        interface: InterfaceIndex,
-        address: IpAddr,
-        now: Ticks,
-    ) -> bool {
-        let wants = ResolveRequest { interface, address };
-        let until = now.after(PATIENCE);
-        if self.packets.is_empty() {
-            self.first_due = until;
+    /// Lets a packet wait; false if a packet was freed for want of room: this one, if its neighbour has
+    /// used up its share, else the one that has waited longest.
+    #[cold]
+    pub(super) fn enter(&mut self, buf: B, wants: ResolveRequest, now: Ticks) -> bool {
+        let share = self.packets.iter().filter(|p| p.wants == wants).count();
+        if share >= PER_NEIGHBOUR_MAX {
+            return false;
         }
+        let gave_way = self.packets.is_full() && self.packets.pop_at(0).is_some();
+        let until = now.after(PATIENCE);
+        self.first_due = self.packets.first().map_or(until, |first| first.until);
         let waiting = Waiting {
             buf,
             wants,
@@ -79,7 +82,7 @@ impl<B> WaitingRoom<B> {
         };
         let entered = self.packets.try_push(waiting).is_ok();
         self.unasked |= entered;
-        entered
+        entered && !gave_way
     }
 }
 

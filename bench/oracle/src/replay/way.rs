@@ -113,7 +113,9 @@ impl Way {
         match class {
             PuntClass::Local | PuntClass::Refused => (stack(frame), StandIn::Stack),
             PuntClass::Forwarded => (routed(frame, fib), StandIn::Router),
-            PuntClass::Control => (Self::Absorbed, StandIn::Stack),
+            PuntClass::Neighbour | PuntClass::Control | PuntClass::Session => {
+                (Self::Absorbed, StandIn::Stack)
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pvs_oracle::scenario::{self, at};
 use pvs_oracle::{Director, Side};
 use pvs_proto::MacAddr;
+use pvs_proto::checksum::Sum;
 use pvs_sched::{Method, ServerIndex, Service, Snapshot, Transport};
 use std::net::SocketAddr;
 
@@ -113,4 +114,24 @@ pub fn seen(frame: &[u8]) -> Seen {
 pub fn one(out: Vec<(Side, Vec<u8>)>) -> (Side, Seen) {
     assert_eq!(out.len(), 1, "{out:?}");
     (out[0].0, seen(&out[0].1))
+}
+
+/// A packet with this hop limit.
+pub fn with_ttl(mut packet: Vec<u8>, ttl: u8) -> Vec<u8> {
+    if packet[0] >> 4 == 6 {
+        packet[7] = ttl;
+        return packet;
+    }
+    packet[8] = ttl;
+    packet[10..12].fill(0);
+    let sum = Sum::of(&packet[..20]).finish();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// The same IPv4 packet as the first piece of a longer one.
+pub fn first_piece(mut packet: Vec<u8>) -> Vec<u8> {
+    packet[6..8].copy_from_slice(&[0x20, 0]);
+    let ttl = packet[8];
+    with_ttl(packet, ttl)
 }
