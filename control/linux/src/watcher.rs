@@ -73,6 +73,10 @@ impl Watcher {
     /// Other taps, as after one was made again. Versions go on counting.
     pub fn bind(&mut self, taps: Vec<TapBinding>) {
         self.mirror.bind(taps);
+        self.list_anew();
+    }
+
+    fn list_anew(&mut self) {
         self.lost = true;
         self.burst.get_or_insert_with(Instant::now);
     }
@@ -87,7 +91,8 @@ impl Watcher {
         self.namespace = namespace.clone();
         self.named = true;
         self.settle = None;
-        self.bind(taps);
+        self.mirror.move_to(taps);
+        self.list_anew();
         Ok(())
     }
 
@@ -177,8 +182,12 @@ impl Watcher {
         Ok(update)
     }
 
-    /// A tap that is gone is told first; what else has changed waits for the next call.
+    /// A tap that is gone is told first; what else has changed waits for the next call. What has to be
+    /// listed first is no ground for it.
     fn tell_gone(&mut self) -> Result<(), Error> {
+        if self.lost {
+            return Ok(());
+        }
         let Some(name) = self.mirror.gone() else {
             return Ok(());
         };

@@ -427,3 +427,26 @@ fn a_deleted_namespace_is_told_once() {
     watcher.poll(Duration::from_millis(1200)).unwrap();
     assert!(Namespace::open(&name).is_err());
 }
+
+#[test]
+fn another_namespace_is_no_deletion() {
+    let (_lab, _tap, mut watcher) = lab();
+    let next = Lab::new();
+    // The tap's index there is one that the first namespace does not have.
+    for n in 0..5 {
+        next.ip(&format!("link add a{n} type veth peer name b{n}"));
+    }
+    let tap = next.tap("pvs0");
+    assert!(watcher.mirror().ifname(tap.ifindex()).is_none());
+    next.ip("addr add 203.0.113.1/24 dev pvs0");
+    watcher
+        .move_to(&next.open(), vec![binding(&tap, 0)])
+        .unwrap();
+    assert_eq!(watcher.mirror().amounts().routes_v4, 0, "the old ones");
+    assert!(!watcher.mirror().survey()[0].gone, "it is not known yet");
+    until(&mut watcher, "what is there", |u| {
+        is_local(u, "203.0.113.1") && !is_local(u, "192.0.2.1")
+    });
+    next.ip("link del pvs0");
+    assert!(error_of(&mut watcher).to_string().contains("was deleted"));
+}

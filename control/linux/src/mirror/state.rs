@@ -34,7 +34,7 @@ pub struct Mirror {
     /// A listing is being taken: it has the kernel's order.
     listing: bool,
     /// A whole listing was taken, so a tap that is not among the links does not exist.
-    listed: bool,
+    pub(super) listed: bool,
     /// Taps that are known to be gone, by index.
     told_gone: BTreeSet<u32>,
 }
@@ -54,11 +54,22 @@ impl Mirror {
         }
     }
 
-    /// Other taps, as after one was made again; the count of versions goes on.
+    /// Other taps, as after one was made again; the count of versions goes on. Whether they are there, the
+    /// next listing says.
     pub fn bind(&mut self, taps: Vec<TapBinding>) {
         self.taps = taps;
         self.told_gone.clear();
+        self.listed = false;
         self.changed = true;
+    }
+
+    /// Another namespace: nothing of the old one holds there. The count of versions goes on.
+    pub fn move_to(&mut self, taps: Vec<TapBinding>) {
+        *self = Self {
+            numbers: std::mem::take(&mut self.numbers),
+            version: self.version,
+            ..Self::new(taps)
+        };
     }
 
     /// One event; `replace` if its header had NLM_F_REPLACE.

@@ -87,7 +87,7 @@ impl Mirror {
                     mtu: 0,
                     up: false,
                     carrier: false,
-                    gone: true,
+                    gone: self.listed,
                     addresses: Vec::new(),
                 },
             });
