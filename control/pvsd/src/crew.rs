@@ -81,17 +81,12 @@ impl<'a> Crew<'a> {
         let mut exchange = Exchange::new(lanes, Arc::clone(&engine.punt));
         let reporter = Reporter::new(Arc::clone(&board), namespace.name());
         let netdevs = config.port.iter().map(|p| p.netdev().map(str::to_owned));
-        let mirrors = Mirrors::new(
-            namespace,
-            &ports.open,
-            netdevs.collect(),
-            exchange.new_taps(),
-            news.clone(),
-        );
+        let mirrors = Mirrors::new(namespace, &ports.open, netdevs.collect());
         let mirror = MirrorThread {
             watcher: Watcher::new(mirrors.namespace(), mirrors.bindings())?,
             keeper: NeighbourKeeper::new(mirrors.namespace())?,
             mirrors,
+            taps: exchange.new_taps(),
             fibs: engine.fibs,
             store: server.handle(),
             news,

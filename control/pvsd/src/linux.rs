@@ -1,7 +1,8 @@
 //! The threads that talk to Linux: one mirrors what it knows, one carries frames to and from its taps.
 
+use crate::hands::Reach;
 use crate::recovery::Mirrors;
-use crate::report::Reporter;
+use crate::report::{Reporter, Seen};
 use crate::watch::News;
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::queue::ArrayQueue;
@@ -11,11 +12,11 @@ use pvs_dataplane::fib::Fib;
 use pvs_dataplane::worker::ResolveRequest;
 use pvs_epoch::Publisher;
 use pvs_linux::neighbour::LOOK_AFTER;
-use pvs_linux::{Error, LocalAddresses, NeighbourKeeper, Watcher};
+use pvs_linux::{Error, LocalAddresses, NeighbourKeeper, NewTap, Watcher};
 use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long the mirror sleeps at most: what a worker's wish for a neighbour may wait.
@@ -40,6 +41,8 @@ impl Locality for Local {
 pub struct MirrorThread {
     /// The taps, and what becomes of them.
     pub mirrors: Mirrors,
+    /// Where new taps go.
+    pub taps: mpsc::Sender<NewTap>,
     /// Netlink.
     pub watcher: Watcher,
     /// Managed neighbours.
@@ -95,11 +98,21 @@ impl MirrorThread {
                     std::thread::sleep(FAILURE_PAUSE);
                 }
             }
-            self.mirrors.tend(&mut self.watcher, &mut self.keeper);
+            let mut hands = Reach {
+                watcher: &mut self.watcher,
+                keeper: &mut self.keeper,
+                exchange: &self.taps,
+                news: &self.news,
+            };
+            self.mirrors.tend(&mut hands, Instant::now());
             self.fibs.reclaim();
             self.serve_wishes();
-            self.reporter
-                .look(self.watcher.mirror(), &self.keeper, &self.fibs);
+            self.reporter.look(&Seen {
+                watcher: &self.watcher,
+                keeper: &self.keeper,
+                mirrors: &self.mirrors,
+                fibs: &self.fibs,
+            });
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.keeper.tick(self.watcher.mirror(), ticked);

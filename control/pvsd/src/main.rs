@@ -9,6 +9,7 @@ mod config;
 mod crew;
 mod director;
 mod follow;
+mod hands;
 mod linux;
 mod logging;
 mod losses;

@@ -1,6 +1,7 @@
 //! The mirror's report: what Linux knows, in the words of the status.
 
 use crate::board::{Board, MirrorReport};
+use crate::recovery::Mirrors;
 use pvs_control::status::{
     AddressView, AstrayView, HopState, HopView, InterfaceKind, InterfaceView, LinuxView,
     VersionView,
@@ -8,7 +9,7 @@ use pvs_control::status::{
 use pvs_dataplane::fib::Fib;
 use pvs_epoch::Publisher;
 use pvs_linux::mirror::{self, NeighbourView, NextHop, Reach, Sight};
-use pvs_linux::{Mirror, NeighbourKeeper};
+use pvs_linux::{Mirror, NeighbourKeeper, Watcher};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,18 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// Between two reports, however much changes.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a report is made from.
+pub struct Seen<'a> {
+    /// What Linux knows.
+    pub watcher: &'a Watcher,
+    /// Managed neighbours.
+    pub keeper: &'a NeighbourKeeper,
+    /// The taps, and what becomes of them.
+    pub mirrors: &'a Mirrors,
+    /// Published forwarding information.
+    pub fibs: &'a Publisher<Fib>,
+}
 
 /// Makes reports.
 pub struct Reporter {
@@ -50,7 +63,7 @@ impl Reporter {
     }
 
     /// Reports if it is time.
-    pub fn look(&mut self, mirror: &Mirror, keeper: &NeighbourKeeper, fibs: &Publisher<Fib>) {
+    pub fn look(&mut self, seen: &Seen<'_>) {
         let now = Instant::now();
         let pause = if self.changed { PAUSE } else { AGE_MAX };
         if self
@@ -63,24 +76,21 @@ impl Reporter {
         self.changed = false;
         let report = MirrorReport {
             at: Some(now),
-            linux: self.linux(mirror, keeper, fibs, now),
-            seen: fibs.seen().collect(),
+            linux: self.linux(seen, now),
+            seen: seen.fibs.seen().collect(),
         };
         self.board.mirror.put(report);
     }
 
-    fn linux(
-        &mut self,
-        mirror: &Mirror,
-        keeper: &NeighbourKeeper,
-        fibs: &Publisher<Fib>,
-        now: Instant,
-    ) -> LinuxView {
+    fn linux(&mut self, seen: &Seen<'_>, now: Instant) -> LinuxView {
+        let (mirror, keeper, fibs) = (seen.watcher.mirror(), seen.keeper, seen.fibs);
         let sights = mirror.survey();
         let amounts = mirror.amounts();
         let (for_servers, for_clients, refused) = keeper.counts();
         LinuxView {
             namespace: self.namespace.clone(),
+            nameless: !seen.mirrors.is_named(),
+            recovery_error: seen.mirrors.trouble().map(str::to_owned),
             // Whoever asks knows how much later it is.
             age_ms: 0,
             interfaces: sights.iter().map(interface).collect(),

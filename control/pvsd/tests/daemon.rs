@@ -204,6 +204,10 @@ fn what_is_deleted_under_it_is_made_again() {
     let told = daemon.log();
     let times = told.matches("was deleted while pvsd uses it").count();
     assert_eq!(times, 1, "{told}");
+    // Nothing is missed that is there, and nothing of pvsd's own is in its way.
+    let times = told.matches("tap pvs0 was deleted").count();
+    assert_eq!(times, 2, "{told}");
+    assert!(!told.contains("in use by"), "{told}");
     daemon.signal("TERM");
     assert_eq!(daemon.end(), Some(0));
 }

@@ -24,6 +24,7 @@ pub fn attention(status: &StatusView) -> Vec<String> {
         workers(status),
         ages(status),
         ports(status),
+        namespace(status),
         interfaces(status),
         hops(status),
         astray(status),
@@ -82,6 +83,20 @@ fn ports(status: &StatusView) -> Vec<String> {
         .filter(|port| port.link_up == Some(false));
     down.map(|port| format!("the link of port {} ({}) is down", port.port, port.device))
         .collect()
+}
+
+fn namespace(status: &StatusView) -> Vec<String> {
+    let linux = &status.linux;
+    let name = &linux.namespace;
+    let nameless = linux.nameless.then(|| {
+        format!(
+            "the network namespace {name} has lost its name, and pvsd is still inside: \
+             ip netns add {name} makes the next one, where it moves"
+        )
+    });
+    let error = linux.recovery_error.as_ref();
+    let failing = error.map(|error| format!("what was deleted is not made again: {error}"));
+    nameless.into_iter().chain(failing).collect()
 }
 
 fn interfaces(status: &StatusView) -> Vec<String> {
@@ -205,6 +220,15 @@ mod tests {
                 ..PortView::default()
             }]),
             "the link of port 0 (net_x) is down"
+        );
+        let nameless = told(|s| (s.linux.namespace, s.linux.nameless) = ("lb".into(), true));
+        assert!(
+            nameless.starts_with("the network namespace lb has lost its name"),
+            "{nameless}"
+        );
+        assert_eq!(
+            told(|s| s.linux.recovery_error = Some("tap pvs0 is in use".into())),
+            "what was deleted is not made again: tap pvs0 is in use"
         );
         let interface = |gone| InterfaceView {
             name: "pvs0".into(),

@@ -10,6 +10,10 @@ use std::net::IpAddr;
 pub struct LinuxView {
     /// The namespace's name.
     pub namespace: String,
+    /// The name was deleted, or leads to another namespace: pvsd goes on in one that has none.
+    pub nameless: bool,
+    /// Why a mirror tap or the namespace that was deleted is not made good yet.
+    pub recovery_error: Option<String>,
     /// How old all this is, in milliseconds.
     pub age_ms: u64,
     /// Taps, and VLANs and macvlans on them.

@@ -217,6 +217,8 @@ fn linux() -> LinuxView {
     addresses.extend((1..=12).map(|last| address("pvs1", &format!("10.0.20.{last}"), 24)));
     LinuxView {
         namespace: "director".into(),
+        nameless: false,
+        recovery_error: None,
         age_ms: 99,
         interfaces: vec![
             interface("pvs0", InterfaceKind::Tap, 0, None, false),
