@@ -387,6 +387,22 @@ fn rules_are_reported() {
 }
 
 #[test]
+fn of_rules_that_differ_in_their_selector_one_goes_alone() {
+    let (lab, _tap, mut watcher) = lab();
+    lab.ip("rule add from 192.0.2.80 lookup 100 pref 1000");
+    lab.ip("rule add from 192.0.2.81 lookup 100 pref 1000");
+    until(&mut watcher, "rules", |u| !u.unsupported.is_empty());
+    while watcher.poll(Duration::from_millis(300)).unwrap().is_some() {}
+    lab.ip("rule del from 192.0.2.80 lookup 100 pref 1000");
+    let update = until(&mut watcher, "a change", |_| true);
+    assert_eq!(update.unsupported.len(), 1, "the other one is there");
+    lab.ip("rule del from 192.0.2.81 lookup 100 pref 1000");
+    until(&mut watcher, "the end of both", |u| {
+        u.unsupported.is_empty()
+    });
+}
+
+#[test]
 fn a_deleted_tap_is_told_and_a_new_one_can_be_bound() {
     let (lab, tap, mut watcher) = lab();
     lab.ip("link del pvs0");

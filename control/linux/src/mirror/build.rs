@@ -2,6 +2,7 @@
 
 use super::link::Kind;
 use super::route::{Entry, Exit, Routes, Table, Way, best};
+use super::rule::ForeignRule;
 use super::{InterfaceState, Mirror, Update};
 use crate::local::LocalAddresses;
 use pvs_dataplane::fib::{self, BuilderFamily, FibBuilder, Interface, InterfaceIndex, Leg, Target};
@@ -213,9 +214,10 @@ fn local_prefixes(routes: &Routes) -> impl Iterator<Item = (IpAddr, u8)> {
 }
 
 fn unsupported_rules(mirror: &Mirror) -> BTreeSet<String> {
-    let sentence = |(family, priority, table): &(u8, u32, u32)| {
+    let sentence = |rule: &ForeignRule| {
         format!(
-            "the IPv{family} rule of priority {priority} (table {table}) is not followed: pvs knows `local` and `main`"
+            "the IPv{} rule of priority {} (table {}) is not followed: pvs knows `local` and `main`",
+            rule.family, rule.priority, rule.table
         )
     };
     mirror.rules.iter().map(sentence).collect()

@@ -12,6 +12,7 @@ mod link;
 mod neighbour;
 mod numbers;
 mod route;
+mod rule;
 mod state;
 mod survey;
 #[cfg(test)]

@@ -5,10 +5,10 @@ use super::link::{Kind, Link};
 use super::neighbour::{self, Known};
 use super::numbers::Numbers;
 use super::route::{self, Effect, Exit, ListedRoute, Routes, Way};
+use super::rule::{ForeignRule, foreign_rule};
 use super::{Doubts, NeighbourView, NextHop, TapBinding, Update, build};
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::route::RouteMessage;
-use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use pvs_dataplane::fib::{InterfaceIndex, Neighbour};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,8 +24,8 @@ pub struct Mirror {
     pub(super) v4: Routes,
     pub(super) v6: Routes,
     pub(super) neighbours: BTreeMap<(u32, IpAddr), Known>,
-    /// Rules beyond the three that the kernel starts with: family, priority, table.
-    pub(super) rules: BTreeSet<(IpFamily, u32, u32)>,
+    /// Rules beyond the three that the kernel starts with.
+    pub(super) rules: BTreeSet<ForeignRule>,
     /// Indices of the last Fib's interfaces.
     pub(super) numbers: Numbers,
     pub(super) version: u32,
@@ -38,9 +38,6 @@ pub struct Mirror {
     /// Taps that are known to be gone, by index.
     told_gone: BTreeSet<u32>,
 }
-
-/// 4 or 6.
-type IpFamily = u8;
 
 impl Mirror {
     /// Knows nothing yet.
@@ -297,24 +294,4 @@ impl Mirror {
             Some(Kind::Macvlan(on)) => on != ifindex && self.is_ours(on),
         }
     }
-}
-
-/// A rule that the kernel does not start with: its family, priority and table.
-fn foreign_rule(message: &RuleMessage) -> Option<(IpFamily, u32, u32)> {
-    let family = if message.header.family == AddressFamily::Inet {
-        4
-    } else {
-        6
-    };
-    let (mut priority, mut table, mut plain) = (0, u32::from(message.header.table), true);
-    for attribute in &message.attributes {
-        match attribute {
-            RuleAttribute::Priority(number) => priority = *number,
-            RuleAttribute::Table(number) => table = *number,
-            RuleAttribute::Protocol(_) | RuleAttribute::SuppressPrefixLen(u32::MAX) => (),
-            _ => plain = false,
-        }
-    }
-    let first = plain && matches!((priority, table), (0, 255) | (32766, 254) | (32767, 253));
-    (!first).then_some((family, priority, table))
 }
