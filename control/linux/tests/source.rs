@@ -131,3 +131,46 @@ fn ipv6_sources_are_the_kernel_s() {
     lab.ip("addr add 2001:db8:1::3/64 dev pvs0 nodad");
     agrees(&lab, &mut watcher, &destinations[..9]);
 }
+
+#[test]
+fn an_ipv6_route_loses_the_source_that_is_removed() {
+    let (lab, _taps, mut watcher) = lab();
+    lab.ip("addr add 2001:db8:1::1/64 dev pvs0 nodad");
+    lab.ip("addr add 2001:db8:3::1/64 dev pvs0 nodad");
+    lab.ip("-6 route add 2001:db8:8::/48 via 2001:db8:1::254 src 2001:db8:3::1");
+    // Its link-local address passes duplicate address detection meanwhile.
+    std::thread::sleep(Duration::from_secs(3));
+    let to = ["2001:db8:8::9"];
+    agrees(&lab, &mut watcher, &to);
+    lab.ip("addr del 2001:db8:3::1/64 dev pvs0");
+    agrees(&lab, &mut watcher, &to);
+    assert_eq!(
+        kernel(&lab, to[0]),
+        Some("2001:db8:1::1".parse().unwrap()),
+        "the kernel has forgotten it"
+    );
+}
+
+#[test]
+fn ipv6_addresses_that_come_are_in_the_kernel_s_order() {
+    let (lab, _taps, mut watcher) = lab();
+    while watcher.poll(Duration::from_millis(400)).unwrap().is_some() {}
+    for address in ["2001:db8::1", "fe80::77", "2001:db8::2", "fe80::78"] {
+        lab.ip(&format!("addr add {address}/64 dev pvs0 nodad"));
+    }
+    let update = until(&mut watcher, "the last address", |u| {
+        u.local.is_local("fe80::78".parse().unwrap())
+    });
+    let listing = lab.ip("-6 -o addr show dev pvs0");
+    let kernel: Vec<&str> = listing
+        .lines()
+        .map(|line| line.split_whitespace().nth(3).unwrap())
+        .collect();
+    let known = &common::interface(&update, "pvs0").addresses;
+    let known: Vec<_> = known
+        .iter()
+        .filter(|(address, _)| address.is_ipv6())
+        .map(|(address, len)| format!("{address}/{len}"))
+        .collect();
+    assert_eq!(known, kernel);
+}

@@ -2,7 +2,8 @@
 //!
 //! The order decides which address is the first of an interface, from which Linux sends. A listing has it;
 //! events are entered as the kernel does (`__inet_insert_ifa`, `ipv6_link_dev_addr`): IPv4 primary
-//! addresses by scope, then by age, and secondary ones behind them; IPv6 by scope, the youngest first.
+//! addresses by scope, then by age, and secondary ones behind them; IPv6 by scope, the widest first, and the
+//! youngest first within one.
 
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
@@ -69,7 +70,7 @@ impl Assigned {
     pub(crate) fn enter(self, list: &mut Vec<Self>) {
         let at = if self.address.is_ipv6() {
             list.iter()
-                .position(|known| known.address.is_ipv6() && known.scope <= self.scope)
+                .position(|known| known.address.is_ipv6() && known.scope >= self.scope)
         } else if self.secondary {
             None
         } else {

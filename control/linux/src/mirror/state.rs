@@ -138,8 +138,11 @@ impl Mirror {
             }
             (None, false) => return,
             (Some(_), false) => {
-                // Older kernels remove routes with this preferred source without a word.
-                self.doubts.v4 |= address.address.is_ipv4();
+                // Without a word, older kernels remove IPv4 routes with this preferred source, and all of
+                // them take it out of IPv6 routes.
+                let v4 = address.address.is_ipv4();
+                self.doubts.v4 |= v4;
+                self.doubts.v6 |= !v4;
             }
             // A primary address has gone, and this one takes its place.
             (Some((_, known)), true) if address.moves_from(&known) => address.enter(list),
