@@ -4,11 +4,12 @@
 # Undisturbed it takes five seconds.
 download_max_ms=15000
 
-# download_start PORT: 50 MB from the VIP, which the server sends at 10 MB a second.
+# download_start PORT [PAGE [OPTION...]]: 50 MB from the VIP; the server sends the page /slow at 10 MB a second.
 download_start() {
+    local port=$1 page=${2:-/slow}
     rm -f "$run/download"
     spawn download client "$run/download.log" curl --silent --show-error --noproxy '*' \
-        --max-time 60 --output "$run/download" "http://${vip%:*}:$1/slow"
+        --max-time 60 --output "$run/download" "${@:3}" "http://${vip%:*}:$port$page"
     eventually 5 download_has 1000000
 }
 

@@ -2,9 +2,9 @@
 """HTTP load for a lab: so many requests at a time, each on a connection of its own.
 
 It ends after a number of requests, after so many seconds, or when it is told to (SIGTERM), finishes
-what it has begun, and says in one line how many there were, how many failed, and what the slowest took.
-The exit status is 1 if one failed, or none was made. A lost packet shows as a slow request: the kernel
-repeats a SYN after a second.
+what it has begun, and says in one line how many there were, how many failed, how many were slow, and what
+the slowest took. The exit status is 1 if one failed, or none was made. A lost packet shows as a slow
+request: the kernel repeats a SYN after a second.
 """
 
 import argparse
@@ -16,6 +16,10 @@ import sys
 import time
 
 
+# Seconds of a slow request: less than the kernel waits before it repeats a SYN.
+SLOW = 0.9
+
+
 class Load:
     """The requests, and what became of them."""
 
@@ -25,6 +29,7 @@ class Load:
         self.left = args.count
         self.told_to_end = False
         self.done = 0
+        self.slow = 0
         self.slowest = 0.0
         self.failures = collections.Counter()
         self.pages = collections.Counter()
@@ -60,7 +65,9 @@ class Load:
             except (OSError, ValueError, asyncio.TimeoutError) as error:
                 self.failures[str(error) or type(error).__name__] += 1
             self.done += 1
-            self.slowest = max(self.slowest, time.monotonic() - start)
+            took = time.monotonic() - start
+            self.slow += took > SLOW
+            self.slowest = max(self.slowest, took)
 
     def end(self):
         """No further requests."""
@@ -79,7 +86,7 @@ class Load:
             print(f"failed {times} times: {reason}")
         shares = ", ".join(f"{times} by {page}" for page, times in sorted(self.pages.items()))
         print(
-            f"{self.done} requests, {failed} failed, {took:.1f} s, "
+            f"{self.done} requests, {failed} failed, {self.slow} slow, {took:.1f} s, "
             f"slowest {self.slowest * 1000:.0f} ms; {shares}"
         )
         return self.done > 0 and failed == 0

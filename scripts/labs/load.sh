@@ -1,9 +1,8 @@
 # HTTP load on a lab: what load.py says, as assertions.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-# A segment that is lost is repeated after a second, or 200 ms if others follow it; what a machine with few
-# cores takes for a turn is less.
-load_slowest_ms=900
+# Requests that may be slow, for the kernel of a busy machine loses a segment now and then.
+load_slow_max=3
 
 # load_all COUNT ENDPOINT [AT-ONCE]: every request succeeds.
 load_all() {
@@ -28,13 +27,12 @@ load_end() {
     cat "$run/load-$1.log"
 }
 
-# load_succeeded NAME: every request did, and none needed to be repeated.
+# load_succeeded NAME: every request did, and at once.
 load_succeeded() {
-    local told slowest
+    local told
     told=$(load_end "$1")
     measured "load on $1: $told"
     same "failures" 0 "$(awk '/ requests, / { print $3 }' <<<"$told")"
     more "requests" 100 "$(awk '/ requests, / { print $1 }' <<<"$told")"
-    slowest=$(sed -n 's/.*slowest \([0-9]*\) ms.*/\1/p' <<<"$told")
-    less "milliseconds of the slowest" "$load_slowest_ms" "$slowest"
+    less "slow requests" "$load_slow_max" "$(awk '/ requests, / { print $5 }' <<<"$told")"
 }
