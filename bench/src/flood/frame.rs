@@ -11,6 +11,8 @@ use zerocopy::IntoBytes;
 
 const FRAME_LEN: usize = 60;
 
+const BGP_PORT: u16 = 179;
+
 /// Addresses in common notation: 192.0.2.0/24.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
@@ -68,7 +70,14 @@ impl Flood {
         match self.kind {
             Kind::Arp => self.arp(source, sender, target),
             Kind::Udp => self.packet(source, sender, target, Protocol::UDP, &self.datagram(port)),
-            Kind::Syn => self.packet(source, sender, target, Protocol::TCP, &self.syn(port)),
+            Kind::Syn => {
+                let segment = self.segment(port, tcp::SYN);
+                self.packet(source, sender, target, Protocol::TCP, &segment);
+            }
+            Kind::Bgp => {
+                let segment = self.segment(BGP_PORT, tcp::ACK);
+                self.packet(source, sender, target, Protocol::TCP, &segment);
+            }
         }
         &self.frame
     }
@@ -82,14 +91,14 @@ impl Flood {
         datagram
     }
 
-    fn syn(&self, port: u16) -> [u8; 20] {
+    fn segment(&self, port: u16, flags: u8) -> [u8; 20] {
         let header = tcp::Header {
             src: port.into(),
             dst: self.to.port().into(),
             seq: self.number.into(),
             ack: 0.into(),
             offset: 5 << 4,
-            flags: tcp::SYN,
+            flags,
             window: 64_240.into(),
             checksum: 0.into(),
             urgent: 0.into(),
@@ -176,10 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn segments_of_bgp_come_from_its_port() {
+        let mut bgp = flood(Kind::Bgp);
+        for _ in 0..300 {
+            let frame = bgp.next_frame();
+            assert_eq!(frame[34..38], [0, 179, 0, 9]);
+            assert_eq!(frame[47], tcp::ACK);
+        }
+    }
+
+    #[test]
     fn packets_have_right_checksums() {
         for (kind, protocol, len) in [
             (Kind::Udp, Protocol::UDP, 8),
             (Kind::Syn, Protocol::TCP, 20),
+            (Kind::Bgp, Protocol::TCP, 20),
         ] {
             let mut flood = flood(kind);
             for _ in 0..300 {

@@ -21,6 +21,8 @@ pub enum Kind {
     Udp,
     /// TCP segments with SYN.
     Syn,
+    /// TCP segments with ACK from port 179, as those of BGP's neighbours.
+    Bgp,
     /// ARP requests for the address, to all.
     Arp,
 }
@@ -40,7 +42,7 @@ pub struct Args {
     /// The hardware address to send to; ARP goes to all.
     #[arg(long, default_value = "ff:ff:ff:ff:ff:ff")]
     mac: MacAddr,
-    /// The senders' addresses, one after the other, each with a port and hardware address of its own.
+    /// The senders' addresses, one after the other, each with a port (but BGP) and hardware address of its own.
     #[arg(long)]
     from: Prefix,
     /// Frames to send.
