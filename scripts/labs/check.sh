@@ -5,23 +5,53 @@
 passed=0
 failed=0
 
-# check SENTENCE FUNCTION [ARGUMENTS]
+# Seconds that a check may take.
+check_max_s=${PVS_LAB_CHECK_SECONDS:-120}
+
+# The process group of the check that runs.
+check_group=
+
+end_check() {
+    [[ -z $check_group ]] || kill -s KILL -- "-$check_group" 2>/dev/null || true
+    check_group=
+}
+
+# in_time COMMAND...: in a process group of its own, which is killed when its time is over; how it ended is
+# in check_rc. In the background and not to be called in a condition, for bash ignores `set -e` in whatever a
+# condition waits for.
+in_time() {
+    local timer ended
+    check_rc=0
+    set -m
+    (set +m -e; "$@") </dev/null 9>&- &
+    check_group=$!
+    set +m
+    sleep "$check_max_s" >/dev/null 2>&1 9>&- &
+    timer=$!
+    wait -n -p ended "$check_group" "$timer" || check_rc=$?
+    if [[ $ended == "$timer" ]]; then
+        echo "has not ended after $check_max_s s, and was killed"
+        check_rc=1
+    fi
+    end_check
+    kill "$timer" 2>/dev/null || true
+    wait 2>/dev/null || true
+}
+
+# check SENTENCE FUNCTION [ARGUMENTS]. Its log is not among the lab's files, for a check may take the lab down.
 check() {
-    local sentence=$1 rc=0 start=$SECONDS
+    local sentence=$1 start=$SECONDS
     shift
-    # In the background, for bash ignores `set -e` in whatever a condition waits for.
-    (set -e; "$@") >"$run/check.log" 2>&1 9>&- &
-    wait $! || rc=$?
-    result "$rc"
-    if [[ $rc -eq 0 ]]; then
+    in_time "$@" >"$check_log" 2>&1
+    result "$check_rc"
+    if [[ $check_rc -eq 0 ]]; then
         passed=$((passed + 1))
         printf 'ok   %s: %s (%d s)\n' "$lab" "$sentence" $((SECONDS - start))
-        # Gone if the check was about taking the lab down.
-        [[ ! -e $run/check.log ]] || sed -n 's/^measured: /     /p' "$run/check.log"
+        sed -n 's/^measured: /     /p' "$check_log"
     else
         failed=$((failed + 1))
         printf 'FAIL %s: %s\n' "$lab" "$sentence"
-        sed 's/^/     | /' "$run/check.log"
+        sed 's/^/     | /' "$check_log"
         each_director pvsd_said
     fi
 }

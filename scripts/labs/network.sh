@@ -80,9 +80,23 @@ lab_namespaces() {
     ip netns list | awk -v prefix="$prefix" 'index($1, prefix) == 1 { print $1 }'
 }
 
+# Processes that nobody recorded would keep a namespace that has lost its name.
+end_strangers() {
+    local pids
+    mapfile -t pids < <(ip netns pids "$1")
+    [[ ${#pids[@]} -gt 0 ]] || return 0
+    say "lab: ends what is left in $1: $(ps -o comm= -p "${pids[*]}" | tr '\n' ' ')"
+    kill -s KILL "${pids[@]}" 2>/dev/null || true
+    eventually 5 is_empty "$1" || die "$1 does not become empty"
+}
+
+# A zombie has left its namespace.
+is_empty() { [[ -z $(ip netns pids "$1") ]]; }
+
 network_down() {
     local namespace
     for namespace in $(lab_namespaces); do
+        end_strangers "$namespace"
         ip netns delete "$namespace"
     done
 }

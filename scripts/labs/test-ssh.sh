@@ -1,11 +1,11 @@
 # What is no load balancing reaches Linux on the director whole, in both families.
 # shellcheck shell=bash disable=SC2034,SC2154
 
-# to_director ADDRESS COMMAND...: by ssh, from the client.
+# to_director ADDRESS COMMAND...: by ssh, from the client; 50 MB take two seconds.
 to_director() {
     local address=$1
     shift
-    on client ssh -F none -i "$run/user_key" -o UserKnownHostsFile="$run/known_hosts" \
+    on client timeout --foreground 30 ssh -F none -i "$run/user_key" -o UserKnownHostsFile="$run/known_hosts" \
         -o StrictHostKeyChecking=yes -o BatchMode=yes -o ConnectTimeout=5 "root@$address" "$@"
 }
 
