@@ -15,7 +15,7 @@ use pvs_control::cli::{Link, LinkError, SystemNames, run};
 use pvs_control::client::Client;
 use pvs_control::command::{Command, ServiceRequest};
 use pvs_control::frame::{Request, Response, VERSION, decode, encode};
-use pvs_control::limits::{CLIENTS_MAX, FRAME_BYTES_MAX, FRAME_TIME_MAX};
+use pvs_control::limits::{CLIENTS_MAX, FRAME_BYTES_MAX, FRAME_TIME_MAX, WRITE_TIME_MAX};
 use pvs_control::plane::{Connection, Lag};
 use pvs_control::reply::{Outcome, Refusal};
 use pvs_control::status::{AddressView, StatusView};
@@ -395,10 +395,9 @@ fn a_status_with_long_lists_comes_in_parts() {
     assert_eq!(back.services.waiting.len(), 1, "no address is local here");
 }
 
-#[test]
-fn connections_come_in_pages() {
-    let running = Running::start();
-    running.plane.inner.lock().unwrap().connections = (1..=7)
+/// Connections of one client, by its ports from 1 on.
+fn connections(count: u16) -> Vec<Connection> {
+    (1..=count)
         .map(|port| Connection {
             protocol: "TCP",
             expires_secs: 899,
@@ -408,7 +407,40 @@ fn connections_come_in_pages() {
             server: "192.168.1.1:80".parse().unwrap(),
             method: Method::Route,
         })
-        .collect();
+        .collect()
+}
+
+#[test]
+fn a_client_that_stops_reading_a_listing_holds_up_nobody_and_is_hung_up_on() {
+    let running = Running::start();
+    running.plane.inner.lock().unwrap().connections = connections(20_000);
+    let request = encode(&Request {
+        version: VERSION,
+        commands: vec![Command::ListConnections],
+    })
+    .unwrap();
+    let mut slow = UnixStream::connect(&running.path).unwrap();
+    slow.write_all(&request).unwrap();
+    // Its socket is full long before the listing's end.
+    thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    running.ask(&[add(1)]);
+    let (status, whole, _) = pvsadm(&running.path, &["ipvsadm", "-Lnc"], "");
+    assert_eq!((status, whole.lines().count()), (0, 2 + 20_000));
+    assert!(began.elapsed() < WRITE_TIME_MAX, "{:?}", began.elapsed());
+    thread::sleep(WRITE_TIME_MAX);
+    // What was under way is still there, and then the end.
+    let mut said = Vec::new();
+    slow.set_read_timeout(Some(WRITE_TIME_MAX)).unwrap();
+    slow.read_to_end(&mut said).unwrap();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("10.9.0.1:1\"") && !said.contains("10.9.0.1:20000\""));
+}
+
+#[test]
+fn connections_come_in_pages() {
+    let running = Running::start();
+    running.plane.inner.lock().unwrap().connections = connections(7);
     let (status, output, _) = pvsadm(&running.path, &["ipvsadm", "-Lnc"], "");
     assert_eq!((status, output.lines().count()), (0, 2 + 7));
     assert!(output.ends_with(
