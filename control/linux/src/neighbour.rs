@@ -13,7 +13,7 @@
 //! The servers' next hops are kept while the servers are configured. Those that workers ask for
 //! (clients and gateways on the link) are kept for [`KEEP`] after the last request, a gateway that answers
 //! as long as a route leads to it, and one that does not answer for [`KEEP_UNRESOLVED`] only; there are
-//! [`ON_DEMAND_MAX`] of them at most. Of a route with several next hops all are kept, whether they answer or
+//! [`ON_DEMAND_MAX`] of them at most, and room for [`FOR_GATEWAYS`] more that are gateways. Of a route with several next hops all are kept, whether they answer or
 //! not, so that one that fails is known to, and one that comes back is noticed. A neighbour that
 //! the operator or a routing daemon entered is left alone: managing it would unset its permanence.
 
@@ -48,6 +48,9 @@ pub const KEEP_UNRESOLVED: Duration = Duration::from_secs(10);
 
 /// Neighbours kept for workers at most: half of the kernel's default limit for all (gc_thresh3).
 pub const ON_DEMAND_MAX: usize = 512;
+
+/// Places beyond them that only gateways of routes may take.
+pub const FOR_GATEWAYS: usize = 64;
 
 /// How long one that does not answer keeps its place when there is no room for others.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
@@ -91,6 +94,8 @@ struct Wanted {
 struct Plan {
     servers: BTreeSet<IpAddr>,
     wanted: BTreeMap<NextHop, Wanted>,
+    /// The routes' gateways at the last tick.
+    gateways: BTreeSet<NextHop>,
     refused: u64,
     /// When there was last a search for one that gives way.
     searched: Option<Instant>,
@@ -100,7 +105,7 @@ impl Plan {
     /// A worker's request; nothing to do if there is no room or the kernel was just asked.
     fn request(&mut self, mirror: &Mirror, hop: NextHop, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
-        if !self.wanted.contains_key(&hop) && self.on_demand() >= ON_DEMAND_MAX {
+        if !self.wanted.contains_key(&hop) && self.on_demand() >= self.room_for(&hop) {
             let Some(silent) = self.gives_way(mirror, now) else {
                 self.refused += 1;
                 return actions;
@@ -116,7 +121,16 @@ impl Plan {
         actions
     }
 
-    /// Who has to go where there is no room: one that had its time to answer and did not. So a flood from
+    fn room_for(&self, hop: &NextHop) -> usize {
+        if self.gateways.contains(hop) {
+            ON_DEMAND_MAX + FOR_GATEWAYS
+        } else {
+            ON_DEMAND_MAX
+        }
+    }
+
+    /// Who has to go where there is no room: of those that had their time to answer and did not, the one that was asked for longest ago; no
+    /// gateway. So a flood from
     /// addresses that do not exist takes the places for [`TIME_TO_ANSWER`] only. There is one search in
     /// [`SEARCH_PAUSE`], or the flood would have this thread do nothing else.
     fn gives_way(&mut self, mirror: &Mirror, now: Instant) -> Option<NextHop> {
@@ -125,15 +139,17 @@ impl Plan {
             return None;
         }
         self.searched = Some(now);
-        let silent = |hop: &NextHop, wanted: &Wanted| {
+        let silent = |(hop, wanted): &(&NextHop, &Wanted)| {
             let had_time = |at| now.duration_since(at) >= TIME_TO_ANSWER;
+            let answers = [NeighbourView::Resolved, NeighbourView::Fixed];
             !wanted.serves
                 && !wanted.backs_up
+                && !self.gateways.contains(hop)
                 && wanted.since.is_some_and(had_time)
-                && mirror.neighbour(*hop) != NeighbourView::Resolved
+                && !answers.contains(&mirror.neighbour(**hop))
         };
-        let mut all = self.wanted.iter();
-        all.find(|(hop, wanted)| silent(hop, wanted))
+        let all = self.wanted.iter().filter(silent);
+        all.min_by_key(|(_, wanted)| wanted.since)
             .map(|(hop, _)| *hop)
     }
 
@@ -200,6 +216,7 @@ impl Plan {
             }
             true
         });
+        self.gateways = gateways;
         actions
     }
 

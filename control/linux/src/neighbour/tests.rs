@@ -189,6 +189,43 @@ fn who_does_not_answer_gives_way_after_a_second() {
 }
 
 #[test]
+fn the_oldest_gives_way_and_neither_a_gateway_nor_a_fixed_one_does() {
+    let (mut mirror, mut plan, start) = lab();
+    let nobody = |n: u32| NextHop {
+        ifindex: TAP0,
+        address: std::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into(),
+    };
+    // Those with the highest addresses were asked for first.
+    for n in (300..300 + ON_DEMAND_MAX as u32).rev() {
+        let at = start + Duration::from_millis(u64::from(1000 - n));
+        plan.request(&mirror, nobody(n), at);
+    }
+    let gateway = hop("10.0.0.254");
+    plan.tick(&mirror, start + secs(2));
+    assert_eq!(
+        plan.request(&mirror, gateway, start + secs(2)),
+        [Action::Manage(gateway)],
+        "there is a place for it"
+    );
+    plan.tick(&mirror, start + secs(3));
+    let last = 299 + ON_DEMAND_MAX as u32;
+    know(
+        &mut mirror,
+        &nobody(last).address.to_string(),
+        NeighbourState::Permanent,
+    );
+    let now = start + secs(4);
+    for (new, oldest) in [(2, last - 1), (3, last - 2)] {
+        let at = now + SEARCH_PAUSE * new;
+        assert_eq!(
+            plan.request(&mirror, nobody(new), at),
+            [Action::Forget(nobody(oldest)), Action::Manage(nobody(new))]
+        );
+    }
+    assert!(plan.wanted.contains_key(&gateway));
+}
+
+#[test]
 fn a_gateway_that_a_worker_asked_for_is_kept_while_a_route_leads_to_it() {
     let (mut mirror, mut plan, start) = lab();
     let gateway = hop("10.0.0.254");
