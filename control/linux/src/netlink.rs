@@ -1,8 +1,8 @@
 //! Netlink route sockets: requests with their answers, and the stream of events.
 //!
 //! A thin layer over netlink-sys and netlink-packet-route. What a message means is decided in
-//! [`crate::mirror`]; a message that cannot be decoded is logged and left out, since one attribute
-//! of a newer kernel must not stop the director.
+//! [`crate::mirror`]; a message that cannot be decoded is counted and left out, since one attribute
+//! of a newer kernel must not stop the director. Each kind of them is logged once.
 
 use crate::{Error, Namespace};
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
@@ -14,6 +14,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -40,6 +41,7 @@ const GROUPS: [u32; 9] = [1, 3, 5, 7, 8, 9, 11, 19, 32];
 pub(crate) struct Requests {
     socket: Socket,
     sequence: u32,
+    pub(crate) unread: Unread,
 }
 
 /// A message with the flags of its header.
@@ -60,6 +62,7 @@ impl Requests {
         Ok(Self {
             socket,
             sequence: 0,
+            unread: Unread::default(),
         })
     }
 
@@ -133,7 +136,7 @@ impl Requests {
                     NLMSG_NOOP => (),
                     NLMSG_ERROR | NLMSG_DONE => return ended(raw.payload()).map(|()| whole),
                     _ => {
-                        if let Some(message) = decode(&raw) {
+                        if let Some(message) = self.unread.decode(&raw) {
                             each(message);
                         }
                     }
@@ -165,11 +168,34 @@ pub(crate) fn split(mut bytes: &[u8]) -> impl Iterator<Item = NetlinkBuffer<&[u8
     })
 }
 
-pub(crate) fn decode(raw: &NetlinkBuffer<&[u8]>) -> Option<RouteNetlinkMessage> {
-    let kind = raw.message_type();
-    RouteNetlinkMessage::parse_with_param(raw.payload(), kind)
-        .inspect_err(|error| tracing::warn!(kind, %error, "a netlink message could not be decoded"))
-        .ok()
+/// Messages that could not be decoded, by kind.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(BTreeMap<u16, u64>);
+
+impl Unread {
+    pub(crate) fn decode(&mut self, raw: &NetlinkBuffer<&[u8]>) -> Option<RouteNetlinkMessage> {
+        let kind = raw.message_type();
+        match RouteNetlinkMessage::parse_with_param(raw.payload(), kind) {
+            Ok(message) => Some(message),
+            Err(error) => {
+                let count = self.0.entry(kind).or_default();
+                if *count == 0 {
+                    tracing::warn!(
+                        kind,
+                        %error,
+                        "a netlink message could not be decoded; more of this kind are counted only"
+                    );
+                }
+                *count += 1;
+                None
+            }
+        }
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.values().sum()
+    }
 }
 
 /// Turns an error number into the crate's error.
@@ -183,13 +209,18 @@ pub(crate) enum Event {
     Message(Message),
     /// A next-hop object changed, and routes through it perhaps silently.
     NextHop,
+    /// Something changed, and nobody knows what.
+    Unread,
     /// Events were lost.
     Overrun,
 }
 
 /// The stream of events.
 #[derive(Debug)]
-pub(crate) struct Events(Socket);
+pub(crate) struct Events {
+    socket: Socket,
+    pub(crate) unread: Unread,
+}
 
 impl Events {
     pub(crate) fn open(namespace: &Namespace) -> Result<Self, Error> {
@@ -210,17 +241,17 @@ impl Events {
             socket.set_non_blocking(true)?;
             Ok(socket)
         };
-        Ok(Self(
-            namespace
-                .run(open)?
-                .map_err(failed("subscribe to events"))?,
-        ))
+        let socket = namespace.run(open)?;
+        Ok(Self {
+            socket: socket.map_err(failed("subscribe to events"))?,
+            unread: Unread::default(),
+        })
     }
 
     /// Waits until an event may be there; false if the time is up.
     pub(crate) fn wait(&self, limit: Duration) -> Result<bool, Error> {
         let limit = Timespec::try_from(limit).ok();
-        let mut fds = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+        let mut fds = [PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN)];
         match poll(&mut fds, limit.as_ref()) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
@@ -229,21 +260,22 @@ impl Events {
     }
 
     /// Hands over every event that is there; true if there was one.
-    pub(crate) fn drain(&self, mut each: impl FnMut(Event)) -> Result<bool, Error> {
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Event)) -> Result<bool, Error> {
         let mut any = false;
         loop {
-            match self.0.recv_from_full() {
+            match self.socket.recv_from_full() {
                 Ok((bytes, from)) if from.port_number() == 0 => {
                     any = true;
                     for raw in split(&bytes) {
                         if NEXTHOPS.contains(&raw.message_type()) {
                             each(Event::NextHop);
-                        } else if let Some(body) = decode(&raw) {
-                            each(Event::Message(Message {
-                                body,
-                                flags: raw.flags(),
-                            }));
+                            continue;
                         }
+                        let flags = raw.flags();
+                        let body = self.unread.decode(&raw);
+                        each(body.map_or(Event::Unread, |body| {
+                            Event::Message(Message { body, flags })
+                        }));
                     }
                 }
                 Ok(_) => (),
@@ -256,5 +288,24 @@ impl Events {
                 Err(error) => return Err(failed("read events")(error)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_decoded_is_counted_by_kind() {
+        const RTM_NEWLINK: u16 = 16;
+        let mut bytes = [0; 20];
+        bytes[0] = 20;
+        bytes[4..6].copy_from_slice(&RTM_NEWLINK.to_ne_bytes());
+        let mut unread = Unread::default();
+        for raw in split(&bytes) {
+            assert!(unread.decode(&raw).is_none(), "four bytes are no link");
+            assert!(unread.decode(&raw).is_none());
+        }
+        assert_eq!((unread.count(), unread.0.len()), (2, 1));
     }
 }

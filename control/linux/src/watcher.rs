@@ -24,6 +24,13 @@ pub const MERGE: Duration = Duration::from_millis(10);
 /// more after this time.
 const SETTLE: Duration = Duration::from_millis(250);
 
+/// How often everything is listed at most for the sake of events that could not be decoded: a kernel that
+/// sends such ones may go on doing so.
+const RELIST: Duration = Duration::from_secs(10);
+
+/// Overruns are told in the log this often at most.
+const OVERRUN_PAUSE: Duration = Duration::from_secs(60);
+
 /// How often the namespace's name is looked at.
 const NAME_CHECK: Duration = Duration::from_secs(1);
 
@@ -38,6 +45,12 @@ pub struct Watcher {
     lost: bool,
     /// How often the kernel had no room for events.
     overruns: u64,
+    /// When that was last told in the log.
+    overrun_told: Option<Instant>,
+    /// When to list everything for the sake of events that could not be decoded.
+    relist: Option<Instant>,
+    /// When that was last done.
+    relisted: Option<Instant>,
     /// When the burst that is being collected began.
     burst: Option<Instant>,
     /// When to list the routes once more.
@@ -62,6 +75,9 @@ impl Watcher {
             mirror: Mirror::new(taps),
             lost: true,
             overruns: 0,
+            overrun_told: None,
+            relist: None,
+            relisted: None,
             burst: Some(now),
             settle: None,
             cost: Duration::ZERO,
@@ -86,7 +102,9 @@ impl Watcher {
     /// # Errors
     /// The kernel refuses the sockets; nothing has changed then.
     pub fn move_to(&mut self, namespace: &Namespace, taps: Vec<TapBinding>) -> Result<(), Error> {
-        let (events, requests) = (Events::open(namespace)?, Requests::open(namespace)?);
+        let (mut events, mut requests) = (Events::open(namespace)?, Requests::open(namespace)?);
+        std::mem::swap(&mut events.unread, &mut self.events.unread);
+        std::mem::swap(&mut requests.unread, &mut self.requests.unread);
         (self.events, self.requests) = (events, requests);
         self.namespace = namespace.clone();
         self.named = true;
@@ -106,6 +124,12 @@ impl Watcher {
     #[must_use]
     pub fn overruns(&self) -> u64 {
         self.overruns
+    }
+
+    /// Messages of the kernel that could not be decoded. Where one was an event, everything was listed anew.
+    #[must_use]
+    pub fn unread(&self) -> u64 {
+        self.events.unread.count() + self.requests.unread.count()
     }
 
     /// Waits at most `limit` for something to change.
@@ -138,26 +162,49 @@ impl Watcher {
     /// When the next update is to be made.
     fn due(&self) -> Option<Instant> {
         let merged = self.burst.map(|began| began + MERGE.max(self.cost));
-        merged.into_iter().chain(self.settle).min()
+        let others = self.settle.into_iter().chain(self.relist);
+        merged.into_iter().chain(others).min()
     }
 
     fn collect(&mut self) -> Result<(), Error> {
         let (mirror, lost) = (&mut self.mirror, &mut self.lost);
-        let overruns = &mut self.overruns;
+        let (mut overruns, mut unread) = (0, false);
         let any = self.events.drain(|event| match event {
             Event::Message(message) => {
                 mirror.apply(&message.body, message.flags & NLM_F_REPLACE != 0);
             }
             Event::NextHop => mirror.doubt(Doubts::ALL),
+            Event::Unread => unread = true,
             Event::Overrun => {
                 *lost = true;
-                *overruns += 1;
+                overruns += 1;
             }
         })?;
+        let now = Instant::now();
+        if overruns > 0 {
+            self.overruns += overruns;
+            self.tell_overrun(now);
+        }
+        if unread {
+            let due = self.relisted.map_or(now, |at| now.max(at + RELIST));
+            self.relist.get_or_insert(due);
+        }
         if any {
             self.burst.get_or_insert_with(Instant::now);
         }
         Ok(())
+    }
+
+    fn tell_overrun(&mut self, now: Instant) {
+        let recent = |at| now.duration_since(at) < OVERRUN_PAUSE;
+        if self.overrun_told.is_some_and(recent) {
+            return;
+        }
+        self.overrun_told = Some(now);
+        tracing::warn!(
+            overruns = self.overruns,
+            "more events came from Linux than were read: everything is listed anew"
+        );
     }
 
     /// Makes the update that is due.
@@ -165,6 +212,10 @@ impl Watcher {
         // What arrived meanwhile belongs to it.
         self.collect()?;
         self.burst = None;
+        if self.relist.is_some_and(|at| at <= now) {
+            (self.relist, self.relisted) = (None, Some(now));
+            self.lost = true;
+        }
         let settles = self.settle.is_some_and(|at| at <= due);
         if settles {
             self.settle = None;

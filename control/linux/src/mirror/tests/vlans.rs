@@ -1,7 +1,7 @@
 //! VLAN interfaces, played from bytes: `data/vlan.hex` says where they come from.
 
 use super::*;
-use crate::netlink::{decode, split};
+use crate::netlink::{Unread, split};
 use netlink_packet_core::NLM_F_REPLACE;
 use pvs_proto::VlanId;
 
@@ -16,7 +16,7 @@ fn feed() -> impl Iterator<Item = (RouteNetlinkMessage, u16)> {
         let bytes: Vec<u8> = digits.chunks(2).map(byte).collect();
         let raws: Vec<_> = split(&bytes).collect();
         assert_eq!(raws.len(), 1);
-        (decode(&raws[0]).unwrap(), raws[0].flags())
+        (Unread::default().decode(&raws[0]).unwrap(), raws[0].flags())
     })
 }
 
