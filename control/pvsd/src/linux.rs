@@ -2,6 +2,7 @@
 
 use crate::hands::Reach;
 use crate::recovery::Mirrors;
+use crate::repeats::Repeats;
 use crate::report::{Reporter, Seen};
 use crate::watch::News;
 use crossbeam::channel::{Receiver, Sender};
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How long the mirror sleeps at most: what a worker's wish for a neighbour may wait.
 const TURN: Duration = Duration::from_millis(5);
 
-/// A pause after a failure, so that one that stays does not fill the log.
+/// A pause after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often it is thought over which neighbours are managed.
@@ -64,13 +65,14 @@ pub struct MirrorThread {
 impl MirrorThread {
     /// Mirrors until `stop`; sets `ready` when the workers have been told for the first time.
     pub fn run(&mut self, ready: &AtomicBool, stop: &AtomicBool) {
-        let mut told = HashSet::new();
+        let (mut told, mut failures) = (HashSet::new(), Repeats::default());
         let (mut local, mut interfaces) = (None, Vec::new());
         let mut ticked = Instant::now();
         let mut looked = ticked;
         while !stop.load(Relaxed) {
             match self.watcher.poll(TURN) {
                 Ok(Some(update)) => {
+                    failures.end();
                     self.reporter.note(&update.unsupported);
                     for sentence in update.unsupported {
                         if told.insert(sentence.clone()) {
@@ -94,7 +96,7 @@ impl MirrorThread {
                 Ok(None) => {}
                 Err(error) if self.mirrors.hear(&error) => {}
                 Err(error) => {
-                    tracing::error!("{error}");
+                    failures.tell(&error);
                     std::thread::sleep(FAILURE_PAUSE);
                 }
             }
@@ -147,13 +149,14 @@ pub fn carry<P: pvs_dataplane::port::Pool>(
     exchange: &mut pvs_linux::Exchange<P>,
     stop: &AtomicBool,
 ) {
+    let mut failures = Repeats::default();
     while !stop.load(Relaxed) {
         match exchange.run(stop) {
             Ok(()) => return,
             // The mirror's thread tells, and makes another.
             Err(Error::TapGone { .. }) => (),
             Err(error) => {
-                tracing::error!("{error}");
+                failures.tell(&error);
                 std::thread::sleep(TURN);
             }
         }

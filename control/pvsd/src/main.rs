@@ -16,6 +16,7 @@ mod losses;
 mod plane;
 mod ports;
 mod recovery;
+mod repeats;
 mod report;
 mod rules;
 mod sampler;

@@ -20,6 +20,35 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 /// Between two reports, however much changes.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Requests for next hops that find no room: whether it happens now.
+#[derive(Debug, Default)]
+struct Refusals {
+    count: u64,
+    grew: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    /// True if there were some lately, which is told in the log now and then.
+    fn look(&mut self, count: u64, now: Instant) -> bool {
+        if count > self.count {
+            self.count = count;
+            self.grew = Some(now);
+            if self
+                .told
+                .is_none_or(|at| now.duration_since(at) >= REFUSAL_PAUSE)
+            {
+                self.told = Some(now);
+                tracing::warn!(
+                    "there is no room for more next hops of clients and gateways: {count} requests were refused"
+                );
+            }
+        }
+        let lately = |at| now.duration_since(at) < LATELY;
+        self.grew.is_some_and(lately)
+    }
+}
+
 /// What a report is made from.
 pub struct Seen<'a> {
     /// What Linux knows.
@@ -32,6 +61,12 @@ pub struct Seen<'a> {
     pub fibs: &'a Publisher<Fib>,
 }
 
+/// Refused next hops draw attention for so long.
+const LATELY: Duration = Duration::from_secs(10);
+
+/// They are told in the log this often at most.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+
 /// Makes reports.
 pub struct Reporter {
     board: Arc<Board>,
@@ -41,6 +76,7 @@ pub struct Reporter {
     since: BTreeMap<NextHop, Instant>,
     reported: Option<Instant>,
     changed: bool,
+    refusals: Refusals,
 }
 
 impl Reporter {
@@ -53,6 +89,7 @@ impl Reporter {
             since: BTreeMap::new(),
             reported: None,
             changed: false,
+            refusals: Refusals::default(),
         }
     }
 
@@ -101,6 +138,9 @@ impl Reporter {
             hops_for_servers: for_servers as u64,
             hops_for_clients: for_clients as u64,
             hops_refused: refused,
+            refusing_hops: self.refusals.look(refused, now),
+            overruns: seen.watcher.overruns(),
+            unread: seen.watcher.unread(),
             unresolved: self.unresolved(mirror, keeper, now),
             astray: keeper
                 .servers()
@@ -189,4 +229,19 @@ fn astray(server: std::net::IpAddr, mirror: &Mirror) -> Option<AstrayView> {
         interface,
         has_route,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_draw_attention_while_they_grow() {
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        assert!(!refusals.look(0, now));
+        assert!(refusals.look(3, now));
+        assert!(refusals.look(3, now + LATELY / 2));
+        assert!(!refusals.look(3, now + LATELY));
+        assert!(refusals.look(4, now + LATELY));
+    }
 }

@@ -27,6 +27,7 @@ pub fn attention(status: &StatusView) -> Vec<String> {
         namespace(status),
         interfaces(status),
         hops(status),
+        refusals(status),
         astray(status),
         tables(status),
     ];
@@ -127,6 +128,17 @@ fn hops(status: &StatusView) -> Vec<String> {
         .collect()
 }
 
+fn refusals(status: &StatusView) -> Vec<String> {
+    let linux = &status.linux;
+    let told = linux.refusing_hops.then(|| {
+        format!(
+            "there is no room for more next hops of clients and gateways: {} are kept, {} requests were refused",
+            linux.hops_for_clients, linux.hops_refused
+        )
+    });
+    told.into_iter().collect()
+}
+
 fn astray(status: &StatusView) -> Vec<String> {
     let told = status.linux.astray.iter().map(|astray| {
         let server = astray.server;
@@ -221,6 +233,9 @@ mod tests {
             }]),
             "the link of port 0 (net_x) is down"
         );
+        let refused = told(|s| (s.linux.hops_refused, s.linux.refusing_hops) = (5, true));
+        assert!(refused.ends_with("5 requests were refused"), "{refused}");
+        assert_eq!(told(|s| s.linux.hops_refused = 5), "", "long ago");
         let nameless = told(|s| (s.linux.namespace, s.linux.nameless) = ("lb".into(), true));
         assert!(
             nameless.starts_with("the network namespace lb has lost its name"),

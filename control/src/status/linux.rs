@@ -32,6 +32,12 @@ pub struct LinuxView {
     pub hops_for_clients: u64,
     /// Requests of workers for next hops that found no room.
     pub hops_refused: u64,
+    /// Some were refused during the last ten seconds.
+    pub refusing_hops: bool,
+    /// How often more events came from Linux than were read; each time everything was listed anew.
+    pub overruns: u64,
+    /// Messages of Linux that could not be decoded.
+    pub unread: u64,
     /// Next hops that are kept, and whose hardware address is not known.
     pub unresolved: Vec<HopView>,
     /// Servers that packets do not reach by a port of pvs.

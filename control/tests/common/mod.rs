@@ -233,6 +233,9 @@ fn linux() -> LinuxView {
         hops_for_servers: 40,
         hops_for_clients: 2,
         hops_refused: 0,
+        refusing_hops: false,
+        overruns: 0,
+        unread: 0,
         unresolved: vec![
             hop("10.0.20.99", HopState::Failed, true, 61),
             hop("2001:db8::ffff:ffff:ffff:99", HopState::Asked, false, 1),

@@ -46,13 +46,26 @@ pub(super) fn interfaces(linux: &LinuxView, detail: Detail) -> String {
         more => format!("  and {more} more: pvsadm status --all\n"),
     };
     format!(
-        "Linux, namespace {} (prefixes routed: {} IPv4, {} IPv6; neighbours: {})\n{}{rest}",
+        "Linux, namespace {} (prefixes routed: {} IPv4, {} IPv6; neighbours: {})\n{}{rest}{}",
         linux.namespace,
         linux.routes_v4,
         linux.routes_v6,
         linux.neighbours,
-        table.text("  ")
+        table.text("  "),
+        missed(linux)
     )
+}
+
+/// What Linux told in vain.
+fn missed(linux: &LinuxView) -> String {
+    match (linux.overruns, linux.unread) {
+        (0, 0) => String::new(),
+        (overruns, unread) => {
+            format!(
+                "  events overrun: {overruns} times; messages that could not be read: {unread}\n"
+            )
+        }
+    }
 }
 
 fn kind(interface: &InterfaceView) -> String {
