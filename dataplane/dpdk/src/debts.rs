@@ -39,6 +39,11 @@ impl Debt {
         }
     }
 
+    /// Where the notes are.
+    pub(crate) fn directory(&self) -> &Path {
+        self.note.parent().unwrap_or(Path::new("/"))
+    }
+
     /// About to add `pages` to `before`: whoever finds this sees from the count how far it came.
     pub(crate) fn announce(&self, pages: u64, before: u64) {
         self.write(&format!("{pages} after {before}"));
@@ -54,10 +59,9 @@ impl Debt {
     }
 
     fn write(&self, text: &str) {
-        let directory = self.note.parent().unwrap_or(Path::new("/"));
         // Moved into place, so that no note is ever half written.
         let made = self.note.with_extension("new");
-        let result = fs::create_dir_all(directory)
+        let result = fs::create_dir_all(self.directory())
             .and_then(|()| fs::write(&made, text))
             .and_then(|()| fs::rename(&made, &self.note));
         if let Err(error) = result {

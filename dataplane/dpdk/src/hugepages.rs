@@ -1,8 +1,9 @@
 //! Hugepages: are there enough free ones, and if not, may 2 MiB pages be added.
 //!
 //! DPDK cannot be started a second time in a process, so whether it will get its memory has to be
-//! known before. The check and the start are held together by a lock on the kernel's own control
-//! file, so that two pvs processes do not count the same pages. What was added is taken away at
+//! known before. The check and the start are held together by a lock, so that two pvs processes do not count
+//! the same pages. It is a file below /run: the kernel's own control file is another one in each network
+//! namespace that `ip netns exec` has entered. What was added is taken away at
 //! exit; what a killed process had added, at the exit of the next one (`debts.rs`). Not a mount helper: DPDK
 //! runs with `--in-memory`, which needs no hugetlbfs.
 
@@ -70,7 +71,7 @@ pub fn reserve(mib: u32) -> Result<(Reservation, Lock), Shortage> {
 
 fn reserve_in(sysfs: &Path, notes: &Path, wanted: u64) -> Result<(Reservation, Lock), Shortage> {
     let directory = sysfs.join(SMALL);
-    let lock = Lock::take(&directory).map_err(Shortage::Absent)?;
+    let lock = Lock::take(notes, &directory).map_err(Shortage::Absent)?;
     let free = free_mib(sysfs);
     let mut reservation = Reservation {
         directory,
@@ -162,15 +163,21 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.added > 0 {
-            let _lock = Lock::take(&self.directory);
+            let _lock = Lock::take(self.debt.directory(), &self.directory);
             self.give_back();
         }
     }
 }
 
 impl Lock {
-    fn take(directory: &Path) -> io::Result<Self> {
-        let file = File::open(directory.join("nr_hugepages"))?;
+    /// Where the notes are; or, if nothing can be written there, on the kernel's file.
+    fn take(notes: &Path, directory: &Path) -> io::Result<Self> {
+        let kernels = File::open(directory.join("nr_hugepages"))?;
+        let own = fs::create_dir_all(notes).and_then(|()| {
+            let mut options = File::options();
+            options.create(true).append(true).open(notes.join("lock"))
+        });
+        let file = own.unwrap_or(kernels);
         // SAFETY: the descriptor belongs to `file`, which is open.
         let rc = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
         if rc == 0 {
@@ -219,7 +226,8 @@ fn read_number(path: &Path) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::{SMALL, Shortage, read_number, reserve_in};
-    use std::fs;
+    use std::fs::{self, File};
+    use std::os::fd::AsRawFd;
     use std::path::PathBuf;
 
     /// A directory that looks like sysfs; the kernel's part (raising free with nr) is the test's.
@@ -291,6 +299,23 @@ mod tests {
     }
 
     #[test]
+    fn processes_that_see_different_control_files_share_a_lock() {
+        let (one, other) = (sysfs("one", 40, 32), sysfs("other", 40, 32));
+        let notes = one.join("notes");
+        let (_reservation, lock) = reserve_in(&one, &notes, 64).unwrap();
+        let theirs = File::open(notes.join("lock")).unwrap();
+        // SAFETY: the descriptor belongs to `theirs`, which is open.
+        let try_lock = || unsafe { libc::flock(theirs.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+        assert_ne!(try_lock(), 0, "held until it is released");
+        lock.release();
+        let (_reservation, _lock) = reserve_in(&other, &notes, 64).unwrap();
+        assert_ne!(try_lock(), 0);
+        for root in [one, other] {
+            fs::remove_dir_all(root).unwrap();
+        }
+    }
+
+    #[test]
     fn what_a_killed_process_added_is_given_back_by_the_next() {
         let root = sysfs("killed", 40, 32);
         let nr = root.join(SMALL).join("nr_hugepages");
@@ -304,12 +329,14 @@ mod tests {
             assert_eq!(read_number(&nr).unwrap(), 40, "they are used again");
             if killed_too {
                 std::mem::forget(reservation);
-                let note = fs::read_dir(&notes).unwrap().next().unwrap().unwrap();
+                let mut left = fs::read_dir(&notes).unwrap().flatten();
+                let note = left.find(|note| note.file_name() != "lock").unwrap();
                 fs::rename(note.path(), notes.join("4194999-18.0")).unwrap();
             }
         }
         assert_eq!(read_number(&nr).unwrap(), 10);
-        assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
+        let left: Vec<_> = fs::read_dir(&notes).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1, "the lock only: {left:?}");
         fs::remove_dir_all(root).unwrap();
     }
 }
