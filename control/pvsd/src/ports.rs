@@ -92,7 +92,7 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
             port.mirror,
             namespace.name()
         );
-        queues.push(pairs);
+        queues.push(DpdkPort::shared(pairs, config.workers.count.into()));
         open.push(OpenPort {
             tap: Mutex::new(tap),
             device,

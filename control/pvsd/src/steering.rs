@@ -19,10 +19,11 @@ pub fn random_key() -> Vec<u8> {
     words.flat_map(u64::to_ne_bytes).take(KEY_BYTES).collect()
 }
 
-/// The queues of a port: as many as there are workers, or as near to that as it can have.
+/// The queues of a port: as many as there are workers, or as near to that as it can have. A worker without one
+/// sends by another's, and one that has several receives by them in turn.
 ///
 /// # Errors
-/// It needs more queues than there are workers, or has fewer than asked for.
+/// It can't have as many as asked for.
 pub fn queues(port: &PortConfig, info: &DeviceInfo, workers: u16) -> Result<u16> {
     let name = name_of(&port.device);
     let (min, max) = (info.min_queues, info.max_queues);
@@ -32,12 +33,7 @@ pub fn queues(port: &PortConfig, info: &DeviceInfo, workers: u16) -> Result<u16>
             "port {name}: {asked} queues asked for, {min} to {max} are possible"
         );
     }
-    let queues = port.queues.unwrap_or(workers).clamp(min, max.max(min));
-    ensure!(
-        queues <= workers,
-        "port {name} has {queues} queues for {workers} workers: a worker for each is needed (workers.count)"
-    );
-    Ok(queues)
+    Ok(port.queues.unwrap_or(workers).clamp(min, max.max(min)))
 }
 
 /// What a port's NIC is asked to hash.
@@ -68,7 +64,7 @@ pub fn choose(wanted: SteeringConfig, workers: u16, ports: &[&Device]) -> Result
             for port in ports {
                 let queues = port.caps().queues;
                 ensure!(
-                    queues == workers,
+                    queues >= workers,
                     "workers.steering is \"rxq\", but port {} has {queues} queues for {workers} workers: use \"ring\"",
                     port.name()
                 );
@@ -177,7 +173,7 @@ mod tests {
             let error = queues(&port, &info(min, max), workers).unwrap_err();
             error.to_string()
         };
-        assert!(tell(plain, 4, 4, 2).contains("has 4 queues for 2 workers"));
+        assert_eq!(queues(&plain, &info(4, 4), 2).unwrap(), 4);
         assert!(tell(port(Some(3), Role::Both), 1, 2, 4).contains("1 to 2 are possible"));
     }
 

@@ -1,4 +1,4 @@
-//! One receive and one transmit queue: the dataplane's [`Port`] on DPDK.
+//! One transmit queue, and one receive queue or several in turn: the dataplane's [`Port`] on DPDK.
 //!
 //! A burst goes through DPDK's exported table of burst functions, as DPDK's own inline
 //! functions do, straight into and out of the batch. DPDK's receive and transmit callbacks are
@@ -20,31 +20,57 @@ use crate::mempool::Mempool;
 /// Times that a full transmit queue is tried before the rest of a batch is dropped.
 const TX_TRIES: u32 = 4;
 
-/// A queue pair of a [`Device`](crate::Device), for one worker.
+/// A queue pair of a [`Device`](crate::Device), for one worker; or several.
 #[derive(Debug)]
 pub struct DpdkPort {
     functions: *const dpdk_sys::rte_eth_fp_ops,
+    /// Its own queue, by which it sends.
     queue: usize,
+    /// The queue to receive by next.
+    rx_next: usize,
+    /// From one queue to receive by to the next.
+    rx_stride: usize,
+    /// No queue to receive by from here on.
+    rx_end: usize,
     pool: Mempool,
     caps: Caps,
     device: Arc<Ethdev>,
 }
 
 // SAFETY: the table entry is written while its device starts and stops, neither of which happens
-// while a port holds the device; the queue has this one user, since ports are not cloned.
+// while a port holds the device; each queue has one user, since ports are not cloned.
 unsafe impl Send for DpdkPort {}
 
 impl DpdkPort {
     /// The port of queue `queue`, which has been set up on the started `device`.
     pub(crate) fn new(device: Arc<Ethdev>, queue: u16, pool: Mempool, caps: Caps) -> Self {
         let functions = device.burst_functions();
+        let queue = usize::from(queue);
         Self {
             functions,
-            queue: usize::from(queue),
+            queue,
+            rx_next: queue,
+            rx_stride: 1,
+            rx_end: queue + 1,
             pool,
             caps,
             device,
         }
+    }
+
+    /// The ports for so many workers, of all those of a device: where there are more, each worker receives by
+    /// several queues in turn, and sends by the first of them.
+    #[must_use]
+    pub fn shared(mut all: Vec<Self>, workers: usize) -> Vec<Self> {
+        let queues = all.len();
+        all.truncate(workers.max(1));
+        if queues > all.len() {
+            for port in &mut all {
+                port.rx_stride = workers.max(1);
+                port.rx_end = queues;
+            }
+        }
+        all
     }
 
     #[inline]
@@ -53,11 +79,20 @@ impl DpdkPort {
         unsafe { &*self.functions }
     }
 
-    /// The driver's object for this port's queue.
+    /// The driver's object for one of this port's queues.
     #[inline]
-    fn queue_of(&self, queues: dpdk_sys::rte_ethdev_qdata) -> *mut c_void {
-        // SAFETY: a started device has an element for each queue that was set up, as this one was.
-        unsafe { *queues.data.wrapping_add(self.queue) }
+    fn queue_of(queues: dpdk_sys::rte_ethdev_qdata, queue: usize) -> *mut c_void {
+        // SAFETY: a started device has an element for each queue that was set up, as this port's were.
+        unsafe { *queues.data.wrapping_add(queue) }
+    }
+
+    /// The queue to receive by now.
+    #[inline]
+    fn rx_turn(&mut self) -> usize {
+        let now = self.rx_next;
+        let next = now + self.rx_stride;
+        self.rx_next = if next < self.rx_end { next } else { self.queue };
+        now
     }
 
     /// Drops frames that are chained, which no configured device delivers.
@@ -78,13 +113,14 @@ impl Port for DpdkPort {
     // pointers stay in functions of a known name for the check of the poll loop.
     #[inline(never)]
     fn rx(&mut self, batch: &mut Batch<Mbuf>) {
+        let queue = self.rx_turn();
         let functions = self.functions();
         let held = batch.len();
         let room = batch.remaining_capacity() as u16;
         let Some(burst) = functions.rx_pkt_burst.filter(|_| room > 0) else {
             return;
         };
-        let queue = self.queue_of(functions.rxq);
+        let queue = Self::queue_of(functions.rxq, queue);
         let spare = batch
             .as_mut_ptr()
             .wrapping_add(held)
@@ -108,7 +144,7 @@ impl Port for DpdkPort {
         let Some(burst) = functions.tx_pkt_burst else {
             return drop_from(batch, 0);
         };
-        let queue = self.queue_of(functions.txq);
+        let queue = Self::queue_of(functions.txq, self.queue);
         let frames = batch.as_mut_ptr().cast::<*mut dpdk_sys::rte_mbuf>();
         let mut sent = 0;
         for _ in 0..TX_TRIES {
