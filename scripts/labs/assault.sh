@@ -15,7 +15,7 @@ flood_log_lines=40
 # flood HOST KIND TO FROM DIRECTOR: a million frames, in a minute at most; what it says goes to a log.
 flood() {
     local host=$1 kind=$2 to=$3 from=$4 mac
-    mac=$(mac_of "$5" eth0)
+    mac=$(mac_of "$5" "$(mirror_of servers)")
     on "$host" "$bin/pvs-bench" flood --interface eth0 --kind "$kind" --to "$to" --from "$from" \
         --mac "$mac" --frames "$flood_frames" --rate "$flood_rate" --seconds 60 >"$run/flood.log" 2>&1
 }

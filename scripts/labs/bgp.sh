@@ -4,6 +4,8 @@
 
 vip=10.99.0.1:80
 segments=(clients servers)
+# The way that is announced is an address among the servers.
+one_segment=1
 hosts=(client router rs1 rs2)
 directors=(director1 director2)
 wires=(

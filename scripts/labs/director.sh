@@ -30,14 +30,15 @@ find_binaries() {
     done
 }
 
-# pvsd_config DROP [RULES-FILE]
+# pvsd_config DROP [RULES-FILE]. The driver's ring of 512 frames overflows, uncounted, while a machine with few
+# cores does something else for 20 ms.
 pvsd_config() {
     local drop=$1 rules=${2:-} port mirror role number=0
     for port in "${ports[@]}"; do
         read -r mirror _ role <<<"$port"
         cat <<EOF
 [[port]]
-device = "net_af_packet$number,iface=d$number,qpairs=$queues"
+device = "net_af_packet$number,iface=d$number,qpairs=$queues,framecnt=4096"
 role = "$role"
 mirror = "$mirror"
 namespace = "$(ns "$director")"

@@ -31,8 +31,8 @@ hosts_network() {
 }
 
 director_network() {
-    on director bash -eu <<'TYPED'
-ip address replace fd00:192:168:10::81/64 dev eth0
+    on director bash -eu <<TYPED
+ip address replace fd00:192:168:10::81/64 dev $(mirror_of servers)
 ip address replace fd00:192:168:10::100/128 dev eth0
 ip link set eth0 up
 ip route replace default via fd00:192:168:10::84

@@ -17,9 +17,9 @@ hosts_network() {
 }
 
 director_network() {
-    on director bash -eu <<'TYPED'
-ip address replace 192.168.10.81/24 dev eth0
-ip address replace 10.40.0.81/16 dev eth0
+    on director bash -eu <<TYPED
+ip address replace 192.168.10.81/24 dev $(mirror_of servers)
+ip address replace 10.40.0.81/16 dev $(mirror_of servers)
 ip address replace 192.168.10.100/32 dev eth0
 ip link set eth0 up
 ip route replace default via 192.168.10.84

@@ -38,11 +38,12 @@ load_lab() {
     hosts=() segments=() wires=() ports=() servers=() vip='' page_pad=0 dns_port=53
     pvsd_under=()
     directors=(director) table_size=65536
-    workers=${PVS_LAB_WORKERS:-1} queues=${PVS_LAB_QUEUES:-1} steering=${PVS_LAB_STEERING:-auto}
+    asked_shape
     checks_of=${lab%-v6}
     # shellcheck source=/dev/null
     source "$labs_dir/$lab.sh"
     director=${directors[0]}
+    shape_ports
     derive
 }
 

@@ -22,9 +22,11 @@ lab_up() {
     find_binaries
     network_up
     hosts_network
+    shape_network
     servers_up
     each_director pvsd_start
     each_director director_network
+    each_director shape_director
     eventually 5 no_tentative_address ||
         die "a director's IPv6 addresses do not become valid"
     programs_up

@@ -22,11 +22,11 @@ servers=(
 )
 
 director_network() {
-    on director bash -eu <<'TYPED'
+    on director bash -eu <<TYPED
 ip address replace fd00:172:20:10::8/64 dev eth0
-ip address replace fd00:192:168:56::11/64 dev eth1
+ip address replace fd00:192:168:56::11/64 dev $(mirror_of inside)
 ip link set eth0 up
-ip link set eth1 up
+ip link set $(mirror_of inside) up
 sysctl -qw net.ipv6.conf.all.forwarding=1
 nft -f - <<'RULES'
 table ip6 lab

@@ -26,11 +26,11 @@ servers=(
 
 # Typed once pvsd has made the taps.
 director_network() {
-    on director bash -eu <<'TYPED'
+    on director bash -eu <<TYPED
 ip address replace 172.20.10.8/24 dev eth0
-ip address replace 192.168.56.11/24 dev eth1
+ip address replace 192.168.56.11/24 dev $(mirror_of inside)
 ip link set eth0 up
-ip link set eth1 up
+ip link set $(mirror_of inside) up
 sysctl -qw net.ipv4.ip_forward=1
 sysctl -qw net.ipv4.conf.all.send_redirects=0
 nft -f - <<'RULES'

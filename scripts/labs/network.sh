@@ -10,7 +10,8 @@ add_namespace() {
     # What a fresh namespace inherits depends on the machine; a lab shall not.
     on "$1" sysctl -qw net.ipv4.ip_forward=0 \
         net.ipv4.conf.{all,default}.{rp_filter,arp_ignore,arp_announce}=0 \
-        net.ipv6.conf.{all,default}.{disable_ipv6,forwarding,accept_ra}=0
+        net.ipv6.conf.{all,default}.{disable_ipv6,forwarding,accept_ra}=0 \
+        net.ipv{4,6}.conf.{all,default}.accept_redirects=0
 }
 
 # The switch and the nic have no business with IP.

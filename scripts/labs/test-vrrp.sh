@@ -56,16 +56,16 @@ master_balances() {
 backup_takes_nothing() {
     local rc=0
     same "rules of the backup" 3 "$(on director2 ipvsadm -S -n | wc -l)"
-    on router ip neighbour replace "${vip%:*}" lladdr "$(mac_of director2 eth0)" dev eth0 nud permanent
+    on router ip neighbour replace "${vip%:*}" lladdr "$(mac_of director2 eth0)" dev "$towards_vip" nud permanent
     fetch client "http://$vip/" --max-time 2 || rc=$?
-    on router ip neighbour delete "${vip%:*}" dev eth0
+    on router ip neighbour delete "${vip%:*}" dev "$towards_vip"
     same "exit code of curl (28: no answer)" 28 "$rc"
     same "statistics of the backup" "0 0 0 0 0" "$(director=director2 statistics)"
     same "connections of the backup" '' "$(director=director2 connections)"
 }
 
 only_master_answers_arp() {
-    same "hardware addresses behind ${vip%:*}" "$(vip_mac)" "$(arp_answers router eth0 "${vip%:*}")"
+    same "hardware addresses behind ${vip%:*}" "$(vip_mac)" "$(arp_answers router "$towards_vip" "${vip%:*}")"
 }
 
 # The way back: the first director preempts, and takes its address away from the second.

@@ -6,7 +6,7 @@
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-for part in lib process network servers director life check listings dns; do
+for part in lib shape process network servers director life check listings dns; do
     # shellcheck source=/dev/null
     source "$here/$part.sh"
 done

@@ -39,8 +39,8 @@ TYPED
 }
 
 director_network() {
-    on director bash -eu <<'TYPED'
-ip address replace fd00:192:168:137::60/64 dev eth0
+    on director bash -eu <<TYPED
+ip address replace fd00:192:168:137::60/64 dev $(mirror_of servers)
 ip address replace fd00:192:168:137::65/128 dev eth0
 ip link set eth0 up
 ip route replace default via fd00:192:168:137::84
@@ -79,7 +79,7 @@ mixed_network() {
 ip address add 192.168.137.61/24 dev eth0
 ip link set mixed0 up
 TYPED
-    on director ip address add 192.168.137.60/24 dev eth0
+    on director ip address add 192.168.137.60/24 dev "$(mirror_of servers)"
 }
 
 rules_mixed() {

@@ -45,8 +45,8 @@ TYPED
 }
 
 director_network() {
-    on director bash -eu <<'TYPED'
-ip address replace 192.168.137.60/24 dev eth0
+    on director bash -eu <<TYPED
+ip address replace 192.168.137.60/24 dev $(mirror_of servers)
 ip address replace 192.168.137.65/32 dev eth0
 ip link set eth0 up
 ip route replace default via 192.168.137.84
@@ -86,7 +86,7 @@ ip address add fd00:192:168:137::61/64 dev eth0 nodad
 ip link set mixed0 up
 sysctl -qw net.ipv4.conf.mixed0.rp_filter=0
 TYPED
-    on director ip address add fd00:192:168:137::60/64 dev eth0
+    on director ip address add fd00:192:168:137::60/64 dev "$(mirror_of servers)"
     eventually 5 no_tentative_address
 }
 

@@ -31,7 +31,7 @@ hosts_network() {
 
 director_network() {
     on "$director" bash -eu <<TYPED
-ip address replace 192.168.10.8${director#director}/24 dev eth0
+ip address replace 192.168.10.8${director#director}/24 dev $(mirror_of servers)
 ip link set eth0 up
 ip route replace default via 192.168.10.84
 TYPED

@@ -31,8 +31,8 @@ hosts_network() {
 }
 
 director_network() {
-    on director bash -eu <<'TYPED'
-ip address replace 192.168.10.81/24 dev eth0
+    on director bash -eu <<TYPED
+ip address replace 192.168.10.81/24 dev $(mirror_of servers)
 ip address replace 192.168.10.100/32 dev eth0
 ip link set eth0 up
 ip route replace default via 192.168.10.84
