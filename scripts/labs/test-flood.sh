@@ -24,23 +24,47 @@ answers_promptly() {
     measured "and a ping of the director after $(($(now_ms) - start)) ms"
 }
 
-# flooded NEW-CLIENT KIND TO FROM
+# Milliseconds of a download that must be within the flood; the whole takes five seconds.
+overlap_ms=4000
+
+# arrives WHAT BEFORE: ten thousand frames have had that fate since.
+arrives() { (($(fate director "$1") > $2 + 10000)); }
+
+# downloads_within WHAT KIND TO FROM: a download that begins when the flood has reached the director.
+downloads_within() {
+    local what=$1 before started ended flooding
+    shift
+    before=$(fate director "$what")
+    rm -f "$run/flood.ended"
+    flood attacker "$@" director &
+    flooding=$!
+    eventually 5 arrives "$what" "$before"
+    started=$(now_ms)
+    survives rs1 80 "$flood_stall_ms" true
+    ended=$(now_ms)
+    wait "$flooding"
+    (($(cat "$run/flood.ended") > ended)) || ended=$(cat "$run/flood.ended")
+    measured "$((ended - started)) ms of the download were within the flood"
+    more "milliseconds of the download within the flood" "$overlap_ms" $((ended - started))
+}
+
+# flooded NEW-CLIENT WHAT KIND TO FROM
 flooded() {
     local stranger=$1
     shift
-    leaves_no_trace pvsd survives rs1 80 "$flood_stall_ms" flood attacker "$@" director
+    leaves_no_trace director "$1" downloads_within "$@"
     measured "neighbours of the director: $(neighbours_of director)"
     answers_promptly "$stranger"
 }
 
 checks() {
     check "UDP to a local address without a service" \
-        flooded 10.40.0.91 udp 192.168.10.81:9 10.40.128.0/17
-    check "ARP from everybody" flooded 10.40.0.92 arp 192.168.10.81:0 10.9.0.0/18
+        flooded 10.40.0.91 punts:local udp 192.168.10.81:9 10.40.128.0/17
+    check "ARP from everybody" flooded 10.40.0.92 punts:neighbour arp 192.168.10.81:0 10.9.0.0/18
     check "UDP to a service whose server does not exist" \
-        flooded 10.40.0.93 udp 192.168.10.100:9 10.9.0.0/16
+        flooded 10.40.0.93 "drops:$unresolved" udp 192.168.10.100:9 10.9.0.0/16
     check "SYN to a service from clients that do not exist" \
-        flooded 10.40.0.94 syn 192.168.10.100:80 10.40.128.0/17
+        flooded 10.40.0.94 packets:192.168.10.100:80 syn 192.168.10.100:80 10.40.128.0/17
 }
 
 # The same download, without pvsd.

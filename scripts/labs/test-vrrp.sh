@@ -52,17 +52,26 @@ master_balances() {
     same "packets in at the backup" 0 "$(packets_in director2)"
 }
 
-# What is sent to the backup's own hardware address is not balanced: its address is not local there.
+# What is sent to the backup's own hardware address is not balanced: its address is not local there. That it
+# arrives is to be seen in what goes to Linux to be forwarded.
 backup_takes_nothing() {
-    local rc=0
+    local rc=0 before flood_frames=100
+    before=$(fate director2 punts:forwarded)
     same "rules of the backup" 3 "$(on director2 ipvsadm -S -n | wc -l)"
     on router ip neighbour replace "${vip%:*}" lladdr "$(mac_of director2 eth0)" dev "$towards_vip" nud permanent
     fetch client "http://$vip/" --max-time 2 || rc=$?
     on router ip neighbour delete "${vip%:*}" dev "$towards_vip"
     same "exit code of curl (28: no answer)" 28 "$rc"
+    more "frames of curl that were the backup's" "$before" "$(fate director2 punts:forwarded)"
+    before=$(fate director2 punts:forwarded)
+    flood attacker syn "$vip" 10.9.0.0/24 director2
+    eventually 2 counts_forwarded director2 $((before + flood_frames))
+    same "frames that were the backup's" "$flood_frames" $(($(fate director2 punts:forwarded) - before))
     same "statistics of the backup" "0 0 0 0 0" "$(director=director2 statistics)"
     same "connections of the backup" '' "$(director=director2 connections)"
 }
+
+counts_forwarded() { (($(fate "$1" punts:forwarded) >= $2)); }
 
 only_master_answers_arp() {
     same "hardware addresses behind ${vip%:*}" "$(vip_mac)" "$(arp_answers router "$towards_vip" "${vip%:*}")"
@@ -113,23 +122,62 @@ link_down() {
     comes_back
 }
 
-# No change of state while both directors get a million ARP requests, which come to Linux in the same
-# class as VRRP's advertisements, and the master a million datagrams.
-flood_moves_nothing() {
-    local name states
-    states=$(cat "$run"/keepalived?.log | grep -c STATE)
-    leaves_no_trace pvsd1 flood attacker arp 192.168.10.81:0 10.9.0.0/20 director1
-    leaves_no_trace pvsd1 flood attacker udp 192.168.10.81:9 10.9.0.0/20 director1
-    same "changes of state" "$states" "$(cat "$run"/keepalived?.log | grep -c STATE)"
+# moves_nothing COMMAND...: no change of state meanwhile, and the master balances.
+moves_nothing() {
+    local states
+    states=$(states_told)
+    "$@"
+    same "changes of state" "$states" "$(states_told)"
     only_has_vip director1
     alternates
+}
+
+states_told() { cat "$run"/keepalived?.log | grep -c STATE; }
+
+# Both directors get a million ARP requests, which come to Linux in the same class.
+arp_to_both() {
+    leaves_no_trace director1 punts:neighbour leaves_no_trace director2 punts:neighbour \
+        flood attacker arp 192.168.10.81:0 10.9.0.0/20 director1
+}
+
+# Long enough to miss advertisements for good, which takes less than four seconds.
+short_flood=600000
+
+# A service of each director whose only server does not exist.
+dead_server_of_both() {
+    local director number flood_frames=$short_flood
+    for director in "${directors[@]}"; do
+        number=${director#director}
+        ipvsadm -A -u "192.168.10.8$number:9" -s rr
+        ipvsadm -a -u "192.168.10.8$number:9" -r 192.168.10.66:9 -g
+        leaves_no_trace "$director" "drops:$unresolved" \
+            flood attacker udp "192.168.10.8$number:9" 10.9.0.0/20 "$director"
+        ipvsadm -D -u "192.168.10.8$number:9"
+    done
+}
+
+# Twice what its class may bring to Linux in a second.
+bgp_to_both() {
+    local flood_frames=$short_flood
+    leaves_no_trace director1 punts:session flood attacker bgp "${vip%:*}:1024" 10.9.0.0/20 director1
+    leaves_no_trace director1 punts:session flood attacker bgp 192.168.10.81:1024 10.9.0.0/20 director1
+    leaves_no_trace director2 punts:session flood attacker bgp 192.168.10.82:1024 10.9.0.0/20 director2
+}
+
+floods() {
+    check "ARP from everybody to both directors moves nothing" moves_nothing arp_to_both
+    check "UDP to a closed port of the master moves nothing" moves_nothing leaves_no_trace director1 punts:local \
+        flood attacker udp 192.168.10.81:9 10.9.0.0/20 director1
+    check "packets to servers that do not exist, of both directors, move nothing" \
+        moves_nothing dead_server_of_both
+    check "what comes from BGP's port to the VIP and to both directors moves nothing" moves_nothing bgp_to_both
 }
 
 checks() {
     check "the master balances, and the backup does not" master_balances
     check "what is sent to the backup is not balanced" backup_takes_nothing
     check "one director answers ARP for the VIP: the master" only_master_answers_arp
-    [[ $lab != vrrp ]] || check "floods move nothing" flood_moves_nothing
+    [[ $lab != vrrp ]] || floods
     check "keepalived killed with -9: the other serves, and gives it back" keepalived_killed
     check "pvsd killed with -9: the other serves, and gives it back" pvsd_killed
     check "link down: the other serves, and gives it back" link_down
