@@ -16,6 +16,9 @@ pub struct Args {
     /// Logs from this level on, whatever the file says: error, warn, info, debug, trace.
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Uses 4 KiB pages, whatever the file says.
+    #[arg(long)]
+    pub no_hugepages: bool,
     /// Checks the configuration file and ends.
     #[arg(long)]
     pub check: bool,

@@ -239,6 +239,9 @@ pub fn load(args: &Args) -> Result<Config> {
     if let Some(socket) = &args.socket {
         config.control.socket.clone_from(socket);
     }
+    if args.no_hugepages {
+        config.memory.hugepages = Hugepages::Off;
+    }
     if let Some(level) = &args.log_level {
         config.log.level.clone_from(level);
     }

@@ -53,11 +53,7 @@ pub fn drive(
 /// # Errors
 /// There are not as many, or a core does not exist.
 pub fn cores(asked: &[usize], count: usize) -> Result<Vec<usize>> {
-    let all: Vec<usize> = core_affinity::get_core_ids()
-        .unwrap_or_default()
-        .iter()
-        .map(|c| c.id)
-        .collect();
+    let all = all_cores();
     for core in asked {
         anyhow::ensure!(
             all.contains(core),
@@ -87,14 +83,17 @@ pub fn stay_on(cores: &[usize]) -> Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("can't run on the cores {cores:?}"))
 }
 
+/// The cores that this process may use.
+#[must_use]
+pub fn all_cores() -> Vec<usize> {
+    let all = core_affinity::get_core_ids().unwrap_or_default();
+    all.iter().map(|core| core.id).collect()
+}
+
 /// The cores that no worker has, or all if there is none.
 #[must_use]
 pub fn other_cores(workers: &[usize]) -> Vec<usize> {
-    let all: Vec<usize> = core_affinity::get_core_ids()
-        .unwrap_or_default()
-        .iter()
-        .map(|c| c.id)
-        .collect();
+    let all = all_cores();
     let others: Vec<usize> = all
         .iter()
         .copied()

@@ -78,6 +78,10 @@ pub enum EalError {
     /// Hugepages were required.
     #[error("{0}")]
     Hugepages(String),
+    /// Hugepages were preferred and free, and others took them before DPDK did. Another process can start it
+    /// without.
+    #[error("hugepages were free and then taken by others: {0}")]
+    HugepagesTaken(String),
     /// rte_eal_init failed.
     #[error("DPDK does not start: {0}")]
     Init(String),
@@ -151,7 +155,12 @@ impl Eal {
             rundir::remove_stale(parent);
         }
         let recorded = log::take_recorded();
-        started.map_err(|errno| init_failure(errno, config, &recorded))?;
+        let huge = eal.hugepages && config.hugepages == HugepageUse::Prefer;
+        started.map_err(|errno| match init_failure(errno, config, &recorded) {
+            // Of what DPDK says, little else can be wrong: the pages were there, under the lock.
+            EalError::Init(reason) if huge => EalError::HugepagesTaken(reason),
+            error => error,
+        })?;
         restored.map_err(|error| EalError::System {
             what: "CPU affinity",
             error,
