@@ -7,13 +7,17 @@ use crate::limits::{SEEN_TIME_MAX, WRITE_TIME_MAX};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The environment variable that names the socket.
 pub const SOCKET_VARIABLE: &str = "PVS_SOCKET";
 
 /// How long an answer may take: pvsd may be waiting for its workers, for others before us too.
 const ANSWER_TIME_MAX: Duration = SEEN_TIME_MAX.saturating_mul(30);
+
+/// How long a report may take, which waits for no worker: whoever watches pvsd wants to know in time that
+/// it is stuck.
+const REPORT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A way to pvsd that is opened when something is asked.
 #[derive(Clone, Debug)]
@@ -60,11 +64,18 @@ impl Link for Client {
             commands: commands.to_vec(),
         })?;
         let mut stream = self.connect()?;
+        let report = |command: &Command| matches!(command, Command::Status | Command::Drops);
+        let limit = match commands.iter().all(report) {
+            true => REPORT_TIME_MAX,
+            false => ANSWER_TIME_MAX,
+        };
+        let until = Instant::now() + limit;
         let sent = stream.write_all(&bytes);
-        let mut reader = FrameReader::with_limit(stream, ANSWER_TIME_MAX);
+        let mut reader = FrameReader::with_limit(stream, limit);
         loop {
             let frame = match reader.next_frame() {
                 Ok(Some(frame)) => frame,
+                Ok(None) if Instant::now() >= until => return Err(LinkError::Silent(limit)),
                 Ok(None) => {
                     sent.map_err(FrameError::Io)?;
                     return Err(LinkError::Ended);

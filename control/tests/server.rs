@@ -469,3 +469,17 @@ fn without_pvsd_there_is_one_clear_line() {
     let refused = Client::new(&path).ask(&[], &mut |_| Ok(())).unwrap_err();
     assert!(matches!(refused, LinkError::Unreachable { .. }));
 }
+
+#[test]
+fn a_report_does_not_wait_long_for_a_pvsd_that_is_stuck() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stuck.sock");
+    // Connections are taken by the kernel, and nobody reads.
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let began = std::time::Instant::now();
+    let (status, output, errors) = pvsadm(&path, &["pvsadm", "status"], "");
+    assert_eq!((status, output.as_str()), (2, ""));
+    let said = "pvsadm: pvsd has not answered for 5 seconds: is it stopped, or stuck?\n";
+    assert_eq!(errors, said);
+    assert!(began.elapsed().as_secs() < 10);
+}

@@ -122,8 +122,8 @@ pub enum IdleConfig {
 pub struct MemoryConfig {
     /// Whether it is of huge pages.
     pub hugepages: Hugepages,
-    /// How much, in MiB.
-    pub megabytes: u32,
+    /// How much, in MiB; 256 if not given, or 64 for each worker if that is more.
+    pub megabytes: Option<u32>,
     /// Packet buffers; 16,384 for each worker if not given.
     pub buffers: Option<u32>,
 }
@@ -132,7 +132,7 @@ impl Default for MemoryConfig {
     fn default() -> Self {
         Self {
             hugepages: Hugepages::Auto,
-            megabytes: 256,
+            megabytes: None,
             buffers: None,
         }
     }
@@ -330,6 +330,13 @@ pub fn name_of(device: &str) -> &str {
 }
 
 impl Config {
+    /// DPDK's memory, in MiB: the buffers and what is around them.
+    #[must_use]
+    pub fn megabytes(&self) -> u32 {
+        let workers = u32::from(self.workers.count);
+        self.memory.megabytes.unwrap_or((workers * 64).max(256))
+    }
+
     /// Packet buffers.
     #[must_use]
     pub fn buffers(&self) -> u32 {

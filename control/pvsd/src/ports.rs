@@ -155,7 +155,7 @@ fn start_dpdk(config: &Config, cpus: &[usize]) -> Result<Eal> {
         Hugepages::Require => HugepageUse::Require,
         Hugepages::Off => HugepageUse::Never,
     };
-    let memory_mib = config.memory.megabytes;
+    let memory_mib = config.megabytes();
     let eal = Eal::init(&EalConfig {
         vdevs,
         pci,

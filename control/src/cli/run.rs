@@ -10,6 +10,7 @@ use crate::listing::{self, Labels};
 use crate::reply::{Outcome, ServiceView};
 use crate::status::{StatusView, attention};
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// The streams of a program.
 pub struct Io<'a> {
@@ -38,6 +39,9 @@ pub enum LinkError {
     /// The conversation ended too early.
     #[error("pvsd has ended the conversation")]
     Ended,
+    /// No answer in time.
+    #[error("pvsd has not answered for {} seconds: is it stopped, or stuck?", .0.as_secs())]
+    Silent(Duration),
     /// pvsd did not understand the request.
     #[error("pvsd says: {0}")]
     NotUnderstood(String),

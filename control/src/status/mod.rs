@@ -1,8 +1,8 @@
 //! What pvsd tells of itself: plain data, filled by the composition root, shown by pvsadm.
 //!
 //! Names of fields are those of the JSON that operators' programs read: they are added to, and never
-//! change their meaning. Nothing here knows a worker, a device or netlink. What a side leaves out has
-//! its default, so that pvsadm and pvsd of two versions understand each other.
+//! change their meaning. Nothing here knows a worker, a device or netlink. A field that an
+//! older pvsd leaves out has its default.
 
 mod attention;
 mod linux;
