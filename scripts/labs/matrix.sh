@@ -5,7 +5,7 @@ set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # A queue needs no worker of its own, and a worker no queue.
-shapes=(1.1.1 1.1.2 1.2.1 1.2.2 2.1.1 2.1.2 2.2.1 2.2.2)
+read -ra shapes <<<"${PVS_LAB_SHAPES:-1.1.1 1.1.2 1.2.1 1.2.2 2.1.1 2.1.2 2.2.1 2.2.2}"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
