@@ -132,8 +132,10 @@ alternates() {
     same "pages that are like the one before" 0 "$(uniq -d <<<"$pages" | wc -l)"
 }
 
+# What was answered last is logged a little later.
 forget_logs() {
     local server host
+    sleep 0.2
     for server in "${servers[@]}"; do
         read -r host _ <<<"$server"
         : >"$run/$host/access.log"

@@ -30,15 +30,22 @@ find_binaries() {
     done
 }
 
-# pvsd_config DROP [RULES-FILE]. The driver's ring of 512 frames overflows, uncounted, while a machine with few
-# cores does something else for 20 ms.
+# device_of NUMBER: a port in DPDK's words. The ring of 512 frames that af_packet has by itself overflows,
+# uncounted, while a machine with few cores does something else for 20 ms.
+device_of() {
+    local device=net_$driver$1,iface=d$1
+    [[ $driver != af_packet ]] || device+=,qpairs=$queues,framecnt=4096
+    echo "$device"
+}
+
+# pvsd_config DROP [RULES-FILE]
 pvsd_config() {
     local drop=$1 rules=${2:-} port mirror role number=0
     for port in "${ports[@]}"; do
         read -r mirror _ role <<<"$port"
         cat <<EOF
 [[port]]
-device = "net_af_packet$number,iface=d$number,qpairs=$queues,framecnt=4096"
+device = "$(device_of "$number")"
 role = "$role"
 mirror = "$mirror"
 namespace = "$(ns "$director")"

@@ -3,6 +3,9 @@
 
 ipvsadm() { on "$director" ipvsadm "$@"; }
 
+# The status; that something needs attention is no failure of the command.
+status_json() { on "$director" pvsadm status --json || [[ $? -eq 1 ]]; }
+
 # The line of the service, and those of its servers, without the arrow.
 service_line() { ipvsadm "$@" | awk -v name="${protocol^^}" '$1 == name'; }
 

@@ -1,11 +1,12 @@
 # The shape of a lab: workers, receive queues, ports. A lab has a shape of its own; these turn its description
-# into another one: PVS_LAB_WORKERS, PVS_LAB_QUEUES, PVS_LAB_STEERING, PVS_LAB_PORTS.
+# into another one: PVS_LAB_WORKERS, PVS_LAB_QUEUES, PVS_LAB_STEERING, PVS_LAB_PORTS; and
+# PVS_LAB_DRIVER, af_packet or af_xdp.
 # shellcheck shell=bash disable=SC2034,SC2154
 
 # The shape that is asked for; a description may say otherwise.
 asked_shape() {
     workers=${PVS_LAB_WORKERS:-1} queues=${PVS_LAB_QUEUES:-1} steering=${PVS_LAB_STEERING:-auto}
-    towards_vip=eth0 one_segment=0
+    driver=${PVS_LAB_DRIVER:-af_packet} towards_vip=eth0 one_segment=0
 }
 
 # By address translation clients and servers are on two segments, with a port on each, or on one; by direct

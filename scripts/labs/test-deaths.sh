@@ -12,8 +12,15 @@ back_max_ms=4000
 # Under /var/run/dpdk, pvsd's folder is named by its pid.
 dpdk_folder() { printf '/var/run/dpdk/pvs-%s' "$1"; }
 
-# What keeps the host's stack off the ports, by port.
-nft_tables() { on "$(nic_of "$director")" nft list tables netdev; }
+# What keeps the host's stack off the ports, a table for each; and what takes the frames by af_xdp.
+nft_tables() { on nic nft list tables netdev; }
+
+xdp_programs() { on nic ip link | grep -o ' xdp' || true; }
+
+ports_are_held() {
+    same "tables of nft" "${#ports[@]}" "$(nft_tables | wc -l)"
+    [[ $driver != af_xdp ]] || same "XDP programs" "${#ports[@]}" "$(xdp_programs | wc -l)"
+}
 
 answers_at_once() { fetch client "http://$vip/" --max-time 0.4 >/dev/null 2>&1; }
 
@@ -41,7 +48,7 @@ one_death() {
     echo "round $1: back after $took ms"
     less "milliseconds from the start to the first page" "$back_max_ms" "$took"
     same "addresses and routes" "$before" "$(operators_settings)"
-    same "tables of nft" "${#ports[@]}" "$(nft_tables | wc -l)"
+    ports_are_held
     if [[ -e $(dpdk_folder "$pid") ]]; then
         echo "the folder of the killed one is still there: $(dpdk_folder "$pid")"
         return 1
@@ -77,7 +84,7 @@ second_refused() {
 }
 
 other_socket='s|pvsd.sock|second.sock|'
-other_port='s|net_af_packet\([0-9]\),[^"]*|net_null\1,no-rx=1|'
+other_port='s|net_af_[a-z]*\([0-9]\),[^"]*|net_null\1,no-rx=1|'
 other_tap='s|mirror = "eth|mirror = "other|'
 
 # The first one goes on without a failed request.
@@ -88,7 +95,7 @@ second_ones_are_refused() {
     second_refused "port" -e "$other_socket" -e "$other_tap"
     second_refused "in use" -e "$other_socket" -e "$other_port"
     same "sockets" "$run/pvsd.sock" "$(ls "$run"/*.sock)"
-    same "tables of nft" "${#ports[@]}" "$(nft_tables | wc -l)"
+    ports_are_held
     load_succeeded 80
     load_succeeded 81
 }
@@ -98,13 +105,15 @@ ends_in_order() {
     local pid before
     before=$(operators_settings)
     pid=$(pid_of pvsd)
-    [[ -d $(dpdk_folder "$pid") && -S $run/pvsd.sock && -n $(nft_tables) ]]
+    [[ -d $(dpdk_folder "$pid") && -S $run/pvsd.sock ]]
+    ports_are_held
     pvsd_stop
     same "socket" '' "$(ls "$run"/*.sock 2>/dev/null)"
     same "tables of nft" '' "$(nft_tables)"
+    same "XDP programs" '' "$(xdp_programs)"
     same "folder of DPDK" '' "$(ls -d "$(dpdk_folder "$pid")" 2>/dev/null)"
     same "notes of hugepages" '' "$(ls -d /run/pvs-hugepages/"$pid"-* 2>/dev/null)"
-    same "IPv6 on the port" 1 "$(on nic sysctl -n net.ipv6.conf.d0.disable_ipv6)"
+    same "IPv6 is off on the port, as before" 1 "$(on nic sysctl -n net.ipv6.conf.d0.disable_ipv6)"
     on director ip link show eth0
     pvsd_start false "$run/rules"
     answers_at_once

@@ -20,7 +20,7 @@ makes_connections() {
     more "connections" $((listed - 1)) "$(used_places)"
 }
 
-used_places() { on director pvsadm status --json | jq '[.tables[].used] | add'; }
+used_places() { status_json | jq '[.tables[].used] | add'; }
 
 # list_to FILE: all of them are there, each once.
 list_to() {

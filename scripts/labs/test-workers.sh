@@ -7,7 +7,7 @@ source "$labs_dir/load.sh"
 load_count=10000
 
 # worker_figures FIELD: that of each worker.
-worker_figures() { on "$director" pvsadm status --json | jq -r "[.workers[].$1] | join(\" \")"; }
+worker_figures() { status_json | jq -r "[.workers[].$1] | join(\" \")"; }
 
 # The sum of what worker_figures tells.
 worker_sum() { worker_figures "$1" | awk '{ for (i = 1; i <= NF; i++) sum += $i } END { print sum }'; }
@@ -19,7 +19,7 @@ all_succeed() {
     load_all "$load_count" "${vip%:*}:$port"
     after=$(worker_sum handed_over)
     handed=$((after - before))
-    measured "steering $(on "$director" pvsadm status --json | jq -r .steering): received by each worker:" \
+    measured "steering $(status_json | jq -r .steering): received by each worker:" \
         "$(worker_figures received); handed over: $(worker_figures handed_over); taken over:" \
         "$(worker_figures taken_over); relayed: $(worker_figures relayed); connections:" \
         "$(worker_figures connections)"

@@ -1,4 +1,5 @@
-//! Keeping the host's own stack away from a netdev that serves as a port (DPDK's af_packet).
+//! Keeping the host's own stack away from a netdev that serves as a port (DPDK's af_packet and af_xdp), and
+//! a second pvsd.
 //!
 //! A packet socket gets a copy: the host's stack receives every frame too, answers it, and was seen
 //! forwarding each packet a second time. So such a netdev may not share the namespace of the mirror

@@ -373,12 +373,6 @@ impl PortConfig {
             .find_map(|part| part.strip_prefix("iface="))
             .filter(|_| is)
     }
-
-    /// The netdev goes on feeding the host's own stack unless that is stopped.
-    #[must_use]
-    pub fn feeds_host_too(&self) -> bool {
-        self.device.starts_with("net_af_packet")
-    }
 }
 
 #[cfg(test)]

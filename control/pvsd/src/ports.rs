@@ -52,7 +52,7 @@ pub struct Ports {
 /// One line that says what is missing.
 pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
     let namespace = common_namespace(config)?;
-    if config.port.iter().any(PortConfig::feeds_host_too) {
+    if config.port.iter().any(|port| port.netdev().is_some()) {
         for ifname in IngressDrop::sweep()? {
             tracing::info!("removed what a killed pvsd left on {ifname}");
         }
@@ -135,15 +135,13 @@ fn namespace(port: &PortConfig) -> Result<Namespace> {
     })
 }
 
-/// Keeps the host's stack off a netdev that serves as a port.
+/// Keeps the host's stack and other processes of pvs off a netdev that serves as a port. An XDP program takes the
+/// frames before the host sees them, but not while there is none; and DPDK does not ask whose one is that it replaces.
 fn guard(port: &PortConfig, mirror: &Namespace) -> Result<Option<IngressDrop>> {
     let Some(ifname) = port.netdev() else {
         return Ok(None);
     };
     refuse_shared_namespace(ifname, mirror)?;
-    if !port.feeds_host_too() {
-        return Ok(None);
-    }
     Ok(Some(IngressDrop::install(ifname)?))
 }
 
