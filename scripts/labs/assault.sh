@@ -19,8 +19,8 @@ flood_log_lines=40
 # flood HOST KIND TO FROM DIRECTOR: all the frames, in a minute at most.
 flood() {
     local host=$1 kind=$2 to=$3 from=$4 mac rate=$flood_rate
-    # Each SYN goes on to a server, whose answer comes back: the sockets carry twice as many.
-    [[ $kind != syn ]] || rate=$((flood_rate / 2))
+    # Each SYN goes on to a server, whose answer comes back: the sockets carry several times as many.
+    [[ $kind != syn ]] || rate=$((flood_rate / 4))
     mac=$(mac_of "$5" "$(mirror_of servers)")
     on "$host" "$bin/pvs-bench" flood --interface eth0 --kind "$kind" --to "$to" --from "$from" \
         --mac "$mac" --frames "$flood_frames" --rate "$rate" --seconds 60 >"$run/flood.log" 2>&1
