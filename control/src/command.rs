@@ -66,6 +66,10 @@ pub enum Command {
     ListTimeouts,
     /// `-L --daemon`.
     ListDaemons,
+    /// `sysctl NAME=VALUE ...`: all of them, or none.
+    Tune(Vec<Tuning>),
+    /// `sysctl`: the tunables of these names, or all of them if none is named.
+    ListTunables(Vec<String>),
     /// `status`.
     Status,
     /// `drops`.
@@ -83,10 +87,21 @@ impl Command {
                 | Self::ListConnections
                 | Self::ListTimeouts
                 | Self::ListDaemons
+                | Self::ListTunables(_)
                 | Self::Status
                 | Self::Drops
         )
     }
+}
+
+/// A tunable and its value, as they are written under /proc/sys/net/ipv4/vs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: String,
 }
 
 /// A service as asked for: names that may turn out to be unknown are still text.

@@ -1,6 +1,6 @@
 //! What pvsd answers: outcomes of commands, and refusals in the kernel's and ipvsadm's words.
 
-use crate::command::DaemonRole;
+use crate::command::{DaemonRole, Tuning};
 use crate::status::{LossView, StatusView};
 use pvs_sched::Counters;
 use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
@@ -43,6 +43,8 @@ pub enum Outcome {
     },
     /// The running synchronisation daemons, the master first.
     Daemons(Vec<DaemonView>),
+    /// Tunables with their values.
+    Tunables(Vec<Tuning>),
     /// The state of the director.
     Status {
         /// The state, or a part of it.
@@ -94,6 +96,14 @@ pub enum Refusal {
     /// `--stop-daemon` of a daemon that does not run.
     #[error("No daemon is running")]
     DaemonUnknown,
+    /// A tunable that does not exist, or does not take this value.
+    #[error("{name}: {reason}")]
+    Tunable {
+        /// The name that was given, with the value if there was one.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Not asked of the kernel but of pvsd: what its dataplane cannot do.
     #[error("{0}")]
     Unsupported(Feature),

@@ -13,6 +13,7 @@ pub mod scheduler;
 pub mod service;
 pub mod snapshot;
 mod sync;
+pub mod tunables;
 
 pub use cells::{AllCells, Cells, Counters, Load, Loads};
 pub use config::{
@@ -22,3 +23,4 @@ pub use config::{
 pub use scheduler::Flow;
 pub use service::{Server, ServerIndex, Service, ServiceIndex};
 pub use snapshot::{Snapshot, SnapshotFamily};
+pub use tunables::Tunables;

@@ -5,6 +5,7 @@
 
 use crate::config::{AddressFamily, ServerKey, ServiceKey};
 use crate::service::{ServerIndex, Service, ServiceIndex};
+use crate::tunables::Tunables;
 use core::net::IpAddr;
 use hashbrown::HashMap;
 use pvs_proto::state::Timeouts;
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub version: u64,
     /// The timeouts that a connection gets at its next change of state.
     pub timeouts: Timeouts,
+    /// What `pvsadm sysctl` sets.
+    pub tunables: Tunables,
     services: Vec<Option<Arc<Service>>>,
     available: Vec<bool>,
     /// The server of each cell. It stays when the server is removed: connections still ask, and the

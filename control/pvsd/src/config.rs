@@ -1,8 +1,11 @@
 //! The configuration file, in TOML. Unknown keys are errors; what is not given has the value shown here.
 
 use crate::args::Args;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use pvs_control::command::Tuning;
+use pvs_sched::Tunables;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Workers at most.
@@ -26,6 +29,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Rules loaded at start.
     pub rules: RulesConfig,
+    /// The tunables that are not as the kernel has them.
+    pub sysctl: SysctlConfig,
     /// What no production director sets.
     pub debug: DebugConfig,
 }
@@ -219,6 +224,36 @@ pub struct RulesConfig {
     pub file: Option<PathBuf>,
 }
 
+/// Tunables by name, as `pvsadm sysctl` sets them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SysctlConfig(pub BTreeMap<String, SysctlValue>);
+
+/// A number, or a text such as the two numbers of `sync_threshold`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum SysctlValue {
+    /// A number.
+    Number(i64),
+    /// A text.
+    Text(String),
+}
+
+impl SysctlConfig {
+    /// The command that sets them.
+    #[must_use]
+    pub fn tunings(&self) -> Vec<Tuning> {
+        let tuning = |(name, value): (&String, &SysctlValue)| Tuning {
+            name: name.clone(),
+            value: match value {
+                SysctlValue::Number(number) => number.to_string(),
+                SysctlValue::Text(text) => text.clone(),
+            },
+        };
+        self.0.iter().map(tuning).collect()
+    }
+}
+
 /// For rehearsals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -320,6 +355,11 @@ fn check(config: &Config) -> Result<()> {
         pvs_sched::limits::SERVERS_MAX
     );
     config.control.mode()?;
+    let mut tunables = Tunables::default();
+    for Tuning { name, value } in config.sysctl.tunings() {
+        let set = tunables.set(&name, &value);
+        set.map_err(|error| anyhow!("sysctl.{name} is {value}: {error}"))?;
+    }
     Ok(())
 }
 
@@ -448,6 +488,8 @@ mod tests {
             tell("[[port]]\ndevice = \"net_null0\"\nmirror = \"a/b\"\n")
                 .contains("no interface name")
         );
+        assert!(tell(&format!("{PORT}[sysctl]\nsecure_tcp = 4\n")).contains("0 to 3 are possible"));
+        assert!(tell(&format!("{PORT}[sysctl]\nsecure = 4\n")).contains("no such tunable"));
         assert!(tell("[[port]]\ndevice = 5\n").starts_with("pvsd.toml: line 2: "));
     }
 }

@@ -48,6 +48,7 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     };
     let server = Server::bind(&socket)?;
     let mut store = Store::with_room(capabilities(config), config.table.servers as usize);
+    rules::tune(&config.sysctl.tunings(), &mut store)?;
     if let Some(file) = &config.rules.file {
         rules::load(file, &mut store)?;
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use pvs_control::cli::{self, Asked, Io, Link, LinkError, SystemNames};
-use pvs_control::command::Command;
+use pvs_control::command::{Command, Tuning};
 use pvs_control::{Connection, Cursor, Lag, Plane, Store};
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
 use std::path::Path;
@@ -40,6 +40,17 @@ impl Link for Direct<'_> {
         }
         Ok(None)
     }
+}
+
+/// Sets the tunables that the configuration names.
+///
+/// # Errors
+/// One is refused; `config` has judged them before.
+pub fn tune(tunings: &[Tuning], store: &mut Store) -> Result<()> {
+    store
+        .apply(&Command::Tune(tunings.to_vec()), &NoWorkers)
+        .context("[sysctl]")?;
+    Ok(())
 }
 
 /// Loads a file into a store that nobody serves yet.

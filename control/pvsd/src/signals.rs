@@ -53,6 +53,7 @@ fn reload(args: &Args, running: &Config, log: &Log) {
         ("[table]", fresh.table != running.table),
         ("[control]", fresh.control != running.control),
         ("[rules]", fresh.rules != running.rules),
+        ("[sysctl]", fresh.sysctl != running.sysctl),
         ("[debug]", fresh.debug != running.debug),
     ];
     let changed: Vec<_> = sections.iter().filter(|s| s.1).map(|s| s.0).collect();

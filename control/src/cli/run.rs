@@ -256,6 +256,11 @@ impl Session<'_, '_> {
                 self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
             }
             Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+            Outcome::Tunables(tunings) => {
+                if let Show::Report(detail) = show {
+                    self.text(&listing::tunables(&tunings, detail))?;
+                }
+            }
             Outcome::Status { status, more } => return self.state(show, status, more),
             Outcome::Drops(losses) => {
                 if let Show::Report(detail) = show {

@@ -7,7 +7,7 @@
 use super::options::{Row, Tag, flag, info};
 use super::plan::{Failure, Plan, Show};
 use super::tokens::Tokens;
-use crate::command::Command;
+use crate::command::{Command, Tuning};
 use crate::listing::Detail;
 use std::path::Path;
 
@@ -24,8 +24,10 @@ pub struct Word {
     pub about: &'static str,
     /// Its options.
     pub options: &'static [Row],
-    /// What it asks for.
-    plan: fn(&Given) -> Plan,
+    /// It takes arguments.
+    pub arguments: bool,
+    /// What it asks for, or what is wrong with what was given.
+    plan: fn(&Given) -> Result<Plan, String>,
 }
 
 impl PartialEq for Word {
@@ -37,11 +39,14 @@ impl PartialEq for Word {
 impl Eq for Word {}
 
 /// What was given with a word.
-struct Given(Vec<&'static str>);
+struct Given {
+    options: Vec<&'static str>,
+    arguments: Vec<String>,
+}
 
 impl Given {
     fn has(&self, option: &str) -> bool {
-        self.0.contains(&option)
+        self.options.contains(&option)
     }
 
     fn detail(&self) -> Detail {
@@ -69,7 +74,8 @@ pub static WORDS: &[Word] = &[
         help: "how the director is: ports, workers, Linux, losses",
         about: STATUS,
         options: &[ALL, JSON, HELP],
-        plan: |given| ask(Command::Status, given),
+        arguments: false,
+        plan: |given| Ok(ask(Command::Status, given)),
     },
     Word {
         name: "drops",
@@ -77,7 +83,17 @@ pub static WORDS: &[Word] = &[
         help: "why packets were lost, and how many",
         about: DROPS,
         options: &[ALL, JSON, HELP],
-        plan: |given| ask(Command::Drops, given),
+        arguments: false,
+        plan: |given| Ok(ask(Command::Drops, given)),
+    },
+    Word {
+        name: "sysctl",
+        usage: "sysctl [--json] [NAME[=VALUE]]...",
+        help: "shows or sets what net.ipv4.vs is in the kernel",
+        about: SYSCTL,
+        options: &[JSON, HELP],
+        arguments: true,
+        plan: sysctl,
     },
 ];
 
@@ -100,6 +116,43 @@ the devices lost. Exit status: 0, or 2 if pvsd does not answer.
 
 JSON: {\"drops\": [{\"reason\", \"place\": \"dropped\"|\"malformed\"|\"linux\"|\"device\", \"packets\",
 \"sentence\"}, ...]}; fields may be added, none changes its meaning.";
+
+const SYSCTL: &str = "\
+Shows the tunables, all of them or those that are named, or sets some: all of them, or none if one is
+refused. Names and values are those of /proc/sys/net/ipv4/vs; a name may have the prefix net.ipv4.vs
+or net/ipv4/vs. They last until pvsd ends: what is to stay goes into its configuration file,
+under [sysctl].
+
+JSON: {\"sysctl\": {NAME: VALUE, ...}}, values as texts.";
+
+/// `sysctl`: what is to be set, or what is to be shown.
+fn sysctl(given: &Given) -> Result<Plan, String> {
+    let bare = |name: &str| {
+        let prefixes = ["net.ipv4.vs.", "net/ipv4/vs/"];
+        let short = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix));
+        short.unwrap_or(name).trim_ascii().to_owned()
+    };
+    let (settings, names): (Vec<&String>, Vec<&String>) =
+        given.arguments.iter().partition(|word| word.contains('='));
+    if settings.is_empty() {
+        let names = names.iter().map(|name| bare(name)).collect();
+        return Ok(ask(Command::ListTunables(names), given));
+    }
+    if let Some(name) = names.first() {
+        return Err(format!(
+            "{name}: give names to be shown, or settings NAME=VALUE, not both"
+        ));
+    }
+    let tuning = |(name, value): (&str, &str)| Tuning {
+        name: bare(name),
+        value: value.trim_ascii().to_owned(),
+    };
+    let tunings = settings
+        .iter()
+        .filter_map(|word| word.split_once('='))
+        .map(tuning);
+    Ok(ask(Command::Tune(tunings.collect()), given))
+}
 
 fn ask(command: Command, given: &Given) -> Plan {
     let show = Show::Report(given.detail());
@@ -125,7 +178,10 @@ pub(super) fn plan(program: &str, word: &str, rest: &[String]) -> Result<Plan, F
     };
     let wrong = |what: String| Failure::wrong(format!("{program} {}: {what}", word.name));
     let mut tokens = Tokens::of_table(word.options, rest.iter().cloned());
-    let mut given = Given(Vec::new());
+    let mut given = Given {
+        options: Vec::new(),
+        arguments: Vec::new(),
+    };
     while let Some(token) = tokens
         .next_option()
         .map_err(|error| wrong(error.to_string()))?
@@ -133,12 +189,15 @@ pub(super) fn plan(program: &str, word: &str, rest: &[String]) -> Result<Plan, F
         if token.row.tag == Tag::Help {
             return Ok(Plan::WordHelp(word));
         }
-        given.0.push(token.row.long);
+        given.options.push(token.row.long);
     }
-    match tokens.next_left_over() {
-        Some(left) => Err(wrong(format!("unexpected argument {left}"))),
-        None => Ok((word.plan)(&given)),
+    while let Some(left) = tokens.next_left_over() {
+        if !word.arguments {
+            return Err(wrong(format!("unexpected argument {left}")));
+        }
+        given.arguments.push(left);
     }
+    (word.plan)(&given).map_err(wrong)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod rules;
 mod services;
 mod sort;
 mod status;
+mod tunables;
 
 pub use connections::{connection, connections_heading};
 pub use drops::drops;
@@ -18,6 +19,7 @@ pub use label::Labels;
 pub use rules::rules;
 pub use services::services;
 pub use status::status;
+pub use tunables::tunables;
 
 use crate::reply::DaemonView;
 use std::fmt::Write;

@@ -12,6 +12,7 @@ mod servers;
 mod services;
 #[cfg(test)]
 mod tests;
+mod tunables;
 
 pub use capabilities::Capabilities;
 
@@ -146,6 +147,11 @@ impl Store {
                 });
             }
             Command::ListDaemons => return Ok(Outcome::Daemons(self.daemons.views())),
+            Command::Tune(tunings) => {
+                self.tune(tunings)?;
+                return Ok(Outcome::Tunables(tunings.clone()));
+            }
+            Command::ListTunables(names) => return self.tunables(names).map(Outcome::Tunables),
             Command::Status => {
                 let mut status = Box::new(plane.status());
                 status.services = self.overview();
