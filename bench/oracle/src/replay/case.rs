@@ -1,9 +1,10 @@
-//! Recordings as they are stored, and what replaying them leads to.
+//! Recordings as they are stored: suites, the lines of their files, and the cases that lines make up.
 
 use super::ledger::Ledger;
 use super::{packets, sched, states};
 use anyhow::{Context, Result};
 use serde_json::Value;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The recordings that are checked in.
@@ -15,61 +16,82 @@ pub fn folder() -> PathBuf {
     std::env::var_os("PVS_ORACLE").map_or_else(|| CHECKED_IN.into(), PathBuf::from)
 }
 
-/// A file of recordings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suite {
-    /// Which server gets which connection.
-    Sched,
-    /// What each packet does to a connection's state and timer.
-    States,
-    /// What each packet comes out as.
-    Packets,
+/// A kind of recordings.
+pub struct Suite {
+    /// Its name.
+    pub name: &'static str,
+    /// Its files; only the first one must be in a folder.
+    pub files: &'static [&'static str],
+    /// The cases that its lines make up.
+    cases: fn(Vec<Value>) -> Vec<Case>,
+    /// Replays the lines of a case: a ledger for each.
+    replay: fn(&[Line]) -> Result<Vec<Ledger>>,
 }
 
-impl Suite {
-    /// Every suite that can be replayed.
-    pub const ALL: [Self; 3] = [Self::Sched, Self::States, Self::Packets];
+/// Every suite that can be replayed.
+pub static SUITES: &[Suite] = &[
+    Suite {
+        name: "sched",
+        files: &["sched.jsonl"],
+        cases: sched::cases,
+        replay: sched::replay,
+    },
+    Suite {
+        name: "states",
+        files: &["states.jsonl"],
+        cases: states::cases,
+        replay: states::replay,
+    },
+    Suite {
+        name: "packets",
+        files: &["packets/packets.jsonl", "packets/tunnels.jsonl"],
+        cases: packets::cases,
+        replay: packets::replay,
+    },
+];
 
-    /// Its name.
+impl Suite {
+    /// The suite of this name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sched => "sched",
-            Self::States => "states",
-            Self::Packets => "packets",
-        }
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SUITES.iter().find(|suite| suite.name == name)
     }
 
-    /// Its cases, in the order of the file.
+    /// Its cases, in the order of the files; none if the first file is not in the folder.
     ///
     /// # Errors
-    /// If the file can't be read or is none.
-    pub fn cases(self, folder: &Path) -> Result<Vec<Case>> {
-        let files: &[&str] = match self {
-            Self::Sched => &["sched.jsonl"],
-            Self::States => &["states.jsonl"],
-            Self::Packets => &["packets/packets.jsonl", "packets/tunnels.jsonl"],
-        };
+    /// If a file can't be read or is none.
+    pub fn cases(&'static self, folder: &Path) -> Result<Vec<Case>> {
         let mut lines = Vec::new();
-        for (at, file) in files.iter().enumerate() {
+        for file in self.files {
             let file = folder.join(file);
-            // What was recorded later need not be in every folder.
-            if at > 0 && !file.exists() {
-                continue;
-            }
             let shown = file.display();
-            let text = std::fs::read_to_string(&file).with_context(|| shown.to_string())?;
+            let text = match std::fs::read_to_string(&file) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                text => text.with_context(|| shown.to_string())?,
+            };
             for (number, line) in (1..).zip(text.lines()) {
                 let value: Value =
                     serde_json::from_str(line).with_context(|| format!("{shown}:{number}"))?;
                 lines.push(value);
             }
         }
-        Ok(match self {
-            Self::Sched => sched::cases(lines),
-            Self::States => states::cases(lines),
-            Self::Packets => packets::cases(lines),
+        Ok((self.cases)(lines))
+    }
+
+    /// Replays a case: a ledger for each of its lines. A recording that is not understood differs in its whole.
+    #[must_use]
+    pub fn replay(&self, case: &Case) -> Vec<Ledger> {
+        (self.replay)(&case.lines).unwrap_or_else(|e| {
+            let failed = |_| Ledger::failed(format!("{e:#}"));
+            case.lines.iter().map(failed).collect()
         })
+    }
+}
+
+impl fmt::Debug for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 
@@ -78,77 +100,32 @@ impl Suite {
 pub struct Line {
     /// What it is called.
     pub name: String,
+    /// What passes and fails are also counted by, if by anything.
+    pub group: Option<String>,
     /// As it was recorded.
     pub value: Value,
 }
 
-/// What one director saw.
-#[derive(Clone, Debug)]
-pub struct Case {
-    /// Its file.
-    pub suite: Suite,
-    /// Its lines, in their order.
-    pub lines: Vec<Line>,
-}
-
-/// What became of a line.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// It was replayed and compared.
-    Compared(Ledger),
-    /// A rule, named here, leaves it out.
-    Excluded(String),
-}
-
-impl Case {
-    /// A case of one line.
-    pub(super) fn single(suite: Suite, name: String, value: Value) -> Self {
-        let lines = vec![Line { name, value }];
-        Self { suite, lines }
-    }
-
-    /// What its first line is called.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.lines.first().map_or("", |line| &line.name)
-    }
-
-    /// Replays it; an outcome for each line.
-    ///
-    /// # Errors
-    /// If a line is not understood, or the director's memory is exhausted.
-    pub fn replay(&self) -> Result<Vec<Outcome>> {
-        match self.suite {
-            Suite::Sched => sched::replay(&self.lines),
-            Suite::States => states::replay(&self.lines),
-            Suite::Packets => packets::replay(&self.lines),
+impl Line {
+    /// A line in no group.
+    pub(super) const fn new(name: String, value: Value) -> Self {
+        Self {
+            name,
+            group: None,
+            value,
         }
     }
 }
 
-/// What sysctls that are set in recordings are by default.
-const SYSCTL_DEFAULTS: [(&str, i64); 7] = [
-    ("conn_reuse_mode", 1),
-    ("expire_nodest_conn", 0),
-    ("nat_icmp_send", 0),
-    ("pmtu_disc", 1),
-    ("schedule_icmp", 0),
-    ("secure_tcp", 0),
-    ("sloppy_tcp", 0),
-];
+/// What one director saw: lines in their order.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its lines.
+    pub lines: Vec<Line>,
+}
 
-/// The rule that leaves a recording with other sysctls than the kernel's defaults out.
-pub(super) fn sysctl_rule(line: &Value) -> Option<String> {
-    let set = line.get("sysctl")?.as_object()?;
-    let named = set.iter().map(|(path, value)| {
-        let name = path.rsplit('/').next().unwrap_or(path);
-        (name, value.as_i64())
-    });
-    let mut other = named.filter(|(name, value)| {
-        !SYSCTL_DEFAULTS
-            .iter()
-            .any(|(n, v)| n == name && Some(*v) == *value)
-    });
-    let (name, _) = other.next()?;
-    Some(format!("sysctl {name}"))
+impl From<Line> for Case {
+    fn from(line: Line) -> Self {
+        Self { lines: vec![line] }
+    }
 }

@@ -1,8 +1,10 @@
 //! Recorded frames: what they are made of, and which of their bytes may be compared.
 
+use super::ledger::Ledger;
+use super::masks::Mask;
+use pvs_proto::Protocol;
 use pvs_proto::checksum::Sum;
-use pvs_proto::wire::{ethernet, icmp, icmpv6, ipv4};
-use pvs_proto::{Checks, Fragment, Packet, Protocol, parse};
+use pvs_proto::wire::{ethernet, ipv4};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The bytes of a text of hexadecimal digits; `None` if it is none.
@@ -20,87 +22,57 @@ fn header(frame: &[u8]) -> Option<(&ipv4::Header, &[u8])> {
     ipv4::Header::ref_from_prefix(packet).ok()
 }
 
-/// A piece of a packet.
-pub(super) fn is_fragment(frame: &[u8]) -> bool {
-    match parse(frame, Checks { ip_good: true }) {
-        Ok((_, Packet::V4(meta))) => meta.fragment != Fragment::None,
-        Ok((_, Packet::V6(meta))) => meta.fragment != Fragment::None,
-        _ => false,
-    }
-}
-
-/// An ICMP or ICMPv6 error.
-pub(super) fn is_icmp_error(frame: &[u8]) -> bool {
-    match parse(frame, Checks { ip_good: true }) {
-        Ok((_, Packet::V4(meta))) => meta.protocol == Protocol::ICMP && icmp::is_error(meta.signal),
-        Ok((_, Packet::V6(meta))) => {
-            meta.protocol == Protocol::ICMPV6 && icmpv6::is_error(meta.signal)
-        }
-        _ => false,
-    }
-}
-
-/// An ICMP error that tells a path MTU (RFC 1191).
-pub(super) fn tells_mtu(frame: &[u8]) -> bool {
-    const TOLD: [u8; 2] = [icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED];
-    is_icmp_error(frame) && header(frame).is_some_and(|(_, behind)| behind.starts_with(&TOLD))
-}
-
-/// Its first IPv4 option is Record Route (RFC 791), which Linux fills in before IPVS sees the packet.
-pub(super) fn records_route(frame: &[u8]) -> bool {
-    const RECORD_ROUTE: u8 = 7;
-    header(frame).is_some_and(|(header, behind)| {
-        header.header_len() > ipv4::Header::LEN && behind.first() == Some(&RECORD_ROUTE)
-    })
-}
-
 /// A recorded frame with the bytes that are not the same at each start.
 pub(super) struct Bytes {
     recorded: Vec<u8>,
-    masked: &'static [usize],
+    masked: Option<(Mask, &'static [usize])>,
 }
 
 impl Bytes {
     /// As `data/packets/README.md` has it: the identification of what the director makes without DF (an
     /// error, an outer header), and with it the header's checksum; the flow label of its ICMPv6 errors.
     pub(super) fn of(recorded: Vec<u8>, is_error: bool) -> Self {
-        const NONE: &[usize] = &[];
-        const ID_AND_CHECKSUM: &[usize] = &[18, 19, 24, 25];
-        const FLOW_LABEL: &[usize] = &[15, 16, 17];
+        const ID_AND_CHECKSUM: (Mask, &[usize]) = (Mask::Identification, &[18, 19, 24, 25]);
+        const FLOW_LABEL: (Mask, &[usize]) = (Mask::FlowLabel, &[15, 16, 17]);
         let masked = match header(&recorded) {
             Some((ip, _)) => {
                 let outer = matches!(ip.next(), Protocol::IPIP | Protocol::IPV6);
                 let cuttable = ip.fragment.get() & ipv4::DONT_FRAGMENT == 0;
-                match is_error || (outer && cuttable) {
-                    true => ID_AND_CHECKSUM,
-                    false => NONE,
-                }
+                (is_error || (outer && cuttable)).then_some(ID_AND_CHECKSUM)
             }
-            None if is_error => FLOW_LABEL,
-            None => NONE,
+            None => is_error.then_some(FLOW_LABEL),
         };
         Self { recorded, masked }
     }
 
-    /// Some of its bytes are not compared.
-    pub(super) fn is_masked(&self) -> bool {
-        !self.masked.is_empty()
+    /// Compares a frame that should be this one.
+    pub(super) fn compare(&self, ledger: &mut Ledger, field: String, here: &[u8]) {
+        if let Some((mask, _)) = self.masked {
+            ledger.mask(mask);
+        }
+        // Two digits a byte.
+        let digits = self.masked_bytes().iter().map(|at| 2 * at..2 * at + 2);
+        ledger.note_masked(field, digits.collect(), self.wrong(here));
+    }
+
+    fn masked_bytes(&self) -> &'static [usize] {
+        self.masked.map_or(&[], |(_, bytes)| bytes)
     }
 
     /// What is wrong about a frame that should be this one.
-    pub(super) fn wrong(&self, here: &[u8]) -> Option<String> {
+    fn wrong(&self, here: &[u8]) -> Option<String> {
         if here.len() != self.recorded.len() {
             let recorded = self.recorded.len();
             return Some(format!("recorded {recorded} bytes, here {}", here.len()));
         }
-        if self.is_masked()
+        if self.masked.is_some()
             && header(here).is_some_and(|(ip, _)| Sum::of(ip.as_bytes()).finish() != 0)
         {
             return Some("the checksum of the IPv4 header is wrong".to_owned());
         }
         let pairs = self.recorded.iter().zip(here).enumerate();
         let wrong: Vec<String> = pairs
-            .filter(|(at, (recorded, here))| recorded != here && !self.masked.contains(at))
+            .filter(|(at, (recorded, here))| recorded != here && !self.masked_bytes().contains(at))
             .map(|(at, (recorded, here))| format!("{at}: {recorded:02x} {here:02x}"))
             .collect();
         (!wrong.is_empty()).then(|| format!("byte, recorded, here: {}", wrong.join(", ")))

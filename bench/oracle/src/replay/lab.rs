@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::plane::InProcess;
 use super::way::Way;
 use crate::{Director, Side, frames, laboratory};
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use pvs_control::cli::{self, Asked, FileNames, Io, Link, LinkError};
 use pvs_control::command::Command;
 use pvs_control::limits::{ESTIMATE_PERIOD, SEEN_TIME_MAX};
@@ -29,6 +29,17 @@ const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
     .with(Feature::Tunnel);
 
+/// What sysctls that are set in recordings are by default.
+const SYSCTL_DEFAULTS: [(&str, i64); 7] = [
+    ("/conn_reuse_mode", 1),
+    ("/expire_nodest_conn", 0),
+    ("/nat_icmp_send", 0),
+    ("/pmtu_disc", 1),
+    ("/schedule_icmp", 0),
+    ("/secure_tcp", 0),
+    ("/sloppy_tcp", 0),
+];
+
 /// What a command said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
@@ -38,7 +49,7 @@ pub struct Said {
     pub stdout: String,
     /// Its standard error.
     pub stderr: String,
-    /// The dataplane can't do what it asked for: the rule that leaves its recording out.
+    /// What it asked for and the dataplane can't do.
     pub missing: Option<String>,
 }
 
@@ -147,25 +158,42 @@ impl Lab {
         self.store.snapshot().services().next().is_some()
     }
 
-    /// Runs commands that must do something and say nothing; returns the rule that leaves the
-    /// recording out, if there is one.
+    /// Runs commands that must do something and say nothing; those that name no program are ipvsadm's.
     ///
     /// # Errors
     /// If a command fails.
-    pub fn set_up<S: AsRef<str>>(&mut self, commands: &[Vec<S>]) -> Result<Option<String>> {
+    pub fn set_up<S: AsRef<str>>(&mut self, commands: &[Vec<S>]) -> Result<()> {
         for words in commands {
+            if let Some(program) = words.first().filter(|word| !word.as_ref().starts_with('-')) {
+                bail!("another program: {}", program.as_ref());
+            }
             let said = self.run(words)?;
-            if said.missing.is_some() {
-                return Ok(said.missing);
+            if let Some(missing) = said.missing {
+                bail!("not built: {missing}");
             }
             let text = words
                 .iter()
                 .map(AsRef::as_ref)
                 .collect::<Vec<&str>>()
                 .join(" ");
-            anyhow::ensure!(said == Said::default(), "{text}: {said:?}");
+            ensure!(said == Said::default(), "{text}: {said:?}");
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// Sets the sysctls of a recording, paths under /proc/sys.
+    ///
+    /// # Errors
+    /// If one can't be set.
+    pub fn sysctls(&mut self, recording: &Value) -> Result<()> {
+        let set = recording.get("sysctl").and_then(Value::as_object);
+        for (path, value) in set.into_iter().flatten() {
+            let is_default = SYSCTL_DEFAULTS
+                .iter()
+                .any(|(name, default)| path.ends_with(name) && Some(*default) == value.as_i64());
+            ensure!(is_default, "not built: sysctl {path}");
+        }
+        Ok(())
     }
 
     /// Sends a frame in by a side.
@@ -214,7 +242,7 @@ impl Lab {
             .collect();
         for (class, _, frame) in director.punted() {
             let (way, stand_in) = Way::of_punted(class, &frame, &self.fib);
-            *ledger.stand_ins.entry(stand_in).or_default() += 1;
+            ledger.stand_in(stand_in);
             ways.push(way);
         }
         for (label, after) in director.losses() {
@@ -253,7 +281,7 @@ impl Link for Direct<'_> {
             match outcome {
                 Outcome::Connections { .. } => pages(plane, asked)?,
                 Outcome::Refused(refusal) => {
-                    self.missing = self.missing.take().or_else(|| rule(command, &refusal));
+                    self.missing = self.missing.take().or_else(|| missing(command, &refusal));
                     asked(Outcome::Refused(refusal)).map_err(LinkError::Output)?;
                 }
                 other => asked(other).map_err(LinkError::Output)?,
@@ -288,9 +316,8 @@ fn pages(plane: &mut dyn Plane, asked: Asked<'_>) -> Result<(), LinkError> {
     }
 }
 
-/// The rule by which a refusal leaves a recording out: what is refused here and was not there is
-/// unsupported, or is a scheduler that does not exist yet.
-fn rule(command: &Command, refusal: &Refusal) -> Option<String> {
+/// What a refusal says that the dataplane can't do.
+fn missing(command: &Command, refusal: &Refusal) -> Option<String> {
     match (refusal, command) {
         (Refusal::Unsupported(feature), _) => match serde_json::to_value(feature) {
             Ok(Value::String(name)) => Some(name),

@@ -1,10 +1,11 @@
-//! What was compared, what differed, and how that is told.
+//! What was compared of a recorded line, what differed, and what a rule let pass.
 
-use super::case::{Case, Line, Outcome, Suite};
+use super::masks::Mask;
+use super::stated::Stated;
 use super::way::StandIn;
-use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display};
+use std::ops::Range;
 
 /// A recorded field that came out otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,22 +18,54 @@ pub struct Difference {
 
 impl Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.text)
+        match self.field.as_str() {
+            "" => f.write_str(&self.text),
+            field => write!(f, "{field}: {}", self.text),
+        }
     }
+}
+
+/// A recorded field that was compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Where in the recorded line it is: a JSON pointer.
+    pub field: String,
+    /// Characters of its text that a mask covers.
+    pub masked: Vec<Range<usize>>,
 }
 
 /// The comparisons of one recorded line.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Every field that was compared, as a JSON pointer.
-    pub fields: Vec<String>,
+    /// Every field that was compared.
+    pub fields: Vec<Compared>,
     /// Those that differ.
     pub differences: Vec<Difference>,
+    /// How often which mask covered something.
+    pub masked: BTreeMap<Mask, usize>,
+    /// How often which stated difference excused something.
+    pub excused: BTreeMap<Stated, usize>,
     /// How often which stand-in answered.
     pub stand_ins: BTreeMap<StandIn, usize>,
 }
 
 impl Ledger {
+    /// Of a line that could not be replayed.
+    #[must_use]
+    pub fn failed(why: String) -> Self {
+        let mut ledger = Self::default();
+        ledger.fail(why);
+        ledger
+    }
+
+    /// Enters that the line could not be replayed, or not to its end.
+    pub fn fail(&mut self, why: String) {
+        self.differences.push(Difference {
+            field: String::new(),
+            text: why,
+        });
+    }
+
     /// Compares a field.
     pub fn compare<T: PartialEq + Debug + ?Sized>(
         &mut self,
@@ -46,6 +79,16 @@ impl Ledger {
 
     /// Enters a field that was compared elsewhere, with what is wrong about it.
     pub fn note(&mut self, field: impl Into<String>, wrong: Option<String>) {
+        self.note_masked(field, Vec::new(), wrong);
+    }
+
+    /// The same of a text of which some characters are masked.
+    pub fn note_masked(
+        &mut self,
+        field: impl Into<String>,
+        masked: Vec<Range<usize>>,
+        wrong: Option<String>,
+    ) {
         let field = field.into();
         if let Some(text) = wrong {
             self.differences.push(Difference {
@@ -53,97 +96,21 @@ impl Ledger {
                 text,
             });
         }
-        self.fields.push(field);
-    }
-}
-
-/// The outcomes of a whole file.
-#[derive(Clone, Debug)]
-pub struct Report {
-    suite: Suite,
-    /// Lines that came out as recorded.
-    pub passed: usize,
-    /// Lines with differences, by name.
-    pub failed: Vec<(String, Vec<Difference>)>,
-    /// Lines that were left out, by rule.
-    pub excluded: BTreeMap<String, usize>,
-    /// How often which stand-in answered.
-    pub stand_ins: BTreeMap<StandIn, usize>,
-}
-
-impl Report {
-    /// Replays cases and gathers their outcomes.
-    ///
-    /// # Errors
-    /// If a recording is not understood.
-    pub fn of(suite: Suite, cases: &[Case]) -> Result<Self> {
-        let mut report = Self {
-            suite,
-            passed: 0,
-            failed: Vec::new(),
-            excluded: BTreeMap::new(),
-            stand_ins: BTreeMap::new(),
-        };
-        for case in cases {
-            let outcomes = case.replay().with_context(|| case.name().to_owned())?;
-            for (line, outcome) in case.lines.iter().zip(outcomes) {
-                report.enter(line, outcome);
-            }
-        }
-        Ok(report)
+        self.fields.push(Compared { field, masked });
     }
 
-    fn enter(&mut self, line: &Line, outcome: Outcome) {
-        match outcome {
-            Outcome::Excluded(rule) => *self.excluded.entry(rule).or_default() += 1,
-            Outcome::Compared(ledger) => {
-                for (stand_in, n) in ledger.stand_ins {
-                    *self.stand_ins.entry(stand_in).or_default() += n;
-                }
-                if ledger.differences.is_empty() {
-                    self.passed += 1;
-                } else {
-                    self.failed.push((line.name.clone(), ledger.differences));
-                }
-            }
-        }
+    /// Enters that a mask covered a field, or a part of it.
+    pub fn mask(&mut self, mask: Mask) {
+        *self.masked.entry(mask).or_default() += 1;
     }
 
-    /// What differs, a field a line under its recording's name.
-    #[must_use]
-    pub fn differences(&self) -> String {
-        let mut text = String::new();
-        for (name, differences) in &self.failed {
-            text += &format!("{name}\n");
-            for difference in differences {
-                text += &format!("  {difference}\n");
-            }
-        }
-        text
+    /// Enters that a stated difference was met in a field, and was what its rule says.
+    pub fn excuse(&mut self, stated: Stated) {
+        *self.excused.entry(stated).or_default() += 1;
     }
-}
 
-impl Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let excluded: usize = self.excluded.values().sum();
-        let all = self.passed + self.failed.len() + excluded;
-        let (suite, passed) = (self.suite.name(), self.passed);
-        let rules = counts(&self.excluded);
-        write!(
-            f,
-            "{suite}: {passed} of {all} passed ({excluded} excluded by rule: {rules}"
-        )?;
-        if !self.stand_ins.is_empty() {
-            write!(f, "; stood in: {}", counts(&self.stand_ins))?;
-        }
-        f.write_str(")")
+    /// Enters that a stand-in answered.
+    pub fn stand_in(&mut self, stand_in: StandIn) {
+        *self.stand_ins.entry(stand_in).or_default() += 1;
     }
-}
-
-fn counts<K: Display>(counts: &BTreeMap<K, usize>) -> String {
-    let each: Vec<String> = counts
-        .iter()
-        .map(|(what, n)| format!("{what} {n}"))
-        .collect();
-    each.join(", ")
 }

@@ -5,23 +5,30 @@
 //! frames through the ports, and time is set to what was recorded; nothing here calls the table, a
 //! scheduler or a state function. What comes out is compared field by field in a [`Ledger`].
 //!
-//! What the dataplane can't do yet is left out by rule, never by name: a command that is refused as
-//! unsupported, a scheduler that does not exist, a sysctl, another program, what is in a packet. Where Linux or a later
-//! part of the director would answer, a stand-in does, and is counted:
-//! see [`StandIn`](way::StandIn).
+//! What the director can't do fails. What it does otherwise on purpose is excused by a rule ([`Stated`]), and what is
+//! not the same at each recording is masked by one ([`Mask`]); neither knows a recording by its name. Where Linux
+//! would answer, a stand-in does, and is counted: see [`StandIn`](way::StandIn).
 
+mod alter;
 mod case;
 mod frame;
 mod lab;
 mod ledger;
 mod listing;
+mod masks;
 mod packets;
 mod plane;
+mod report;
 mod sched;
+mod stated;
 mod states;
 pub mod way;
 
-pub use case::{Case, Line, Outcome, Suite, folder};
+pub use alter::{ALTERED, Altered, alter};
+pub use case::{Case, Line, SUITES, Suite, folder};
 pub use lab::{Lab, Said};
-pub use ledger::{Difference, Ledger, Report};
+pub use ledger::{Compared, Difference, Ledger};
+pub use masks::Mask;
 pub use plane::InProcess;
+pub use report::{Report, replay};
+pub use stated::Stated;

@@ -1,11 +1,10 @@
 //! `packets/*.jsonl`: what each frame came out as, to the byte, and what it counted.
 //!
-//! A scenario has a director of its own; its steps are its lines. Frames that the kernel's IPVS sent are compared but for
-//! the bytes that `data/packets/README.md` says are its own at each start; of those that Linux beside it sent, only that
-//! the packet went to Linux. A step for a feature that is not built is left out, by a look at its packet, and so is
-//! what depends on it: connections and totals from there on.
+//! A scenario has a director of its own. Frames that the kernel's IPVS sent are compared but for the bytes that
+//! `data/packets/README.md` says are its own at each start; of those that Linux beside it sent, only that the packet
+//! went to Linux.
 
-use super::case::{Case, Line, Outcome, Suite, sysctl_rule};
+use super::case::{Case, Line};
 use super::frame::{self, Bytes};
 use super::lab::{Lab, Sent};
 use super::ledger::Ledger;
@@ -19,7 +18,7 @@ use pvs_proto::{Addr4, Addr6, V4, V6};
 use pvs_sched::Counters;
 use serde::Deserialize;
 use serde_json::Value;
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::IpAddr;
 
 #[derive(Deserialize)]
 struct Environment {
@@ -27,9 +26,14 @@ struct Environment {
 }
 
 #[derive(Deserialize)]
-struct Step {
+struct Scenario {
     env: Environment,
     setup: Vec<Vec<String>>,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
     t: f64,
     #[serde(rename = "in")]
     packet: Option<Written>,
@@ -87,71 +91,44 @@ impl Seen {
     }
 }
 
-/// A case for each scenario, a line for each of its steps, which holds its scenario's setup too.
+/// A director for each scenario.
 pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
-    lines.iter().map(case).collect()
+    let case = |value: Value| {
+        let name = value.get("scenario").and_then(Value::as_str);
+        Line::new(name.unwrap_or_default().to_owned(), value).into()
+    };
+    lines.into_iter().map(case).collect()
 }
 
-fn case(scenario: &Value) -> Case {
-    let text = |of: &Value, key| of.get(key).and_then(Value::as_str).map(str::to_owned);
-    let name = text(scenario, "scenario").unwrap_or_default();
-    let steps = scenario.get("steps").and_then(Value::as_array);
-    let lines = steps.into_iter().flatten().map(|step| {
-        let mut value = step.clone();
-        for key in ["env", "setup", "sysctl"] {
-            if let (Some(of), Some(own)) = (value.as_object_mut(), scenario.get(key)) {
-                of.insert(key.to_owned(), own.clone());
-            }
-        }
-        let label = text(step, "label").unwrap_or_default();
-        let name = format!("{name}: {label}");
-        Line { name, value }
-    });
-    Case {
-        suite: Suite::Packets,
-        lines: lines.collect(),
-    }
+pub(super) fn replay(lines: &[Line]) -> Result<Vec<Ledger>> {
+    lines.iter().map(|line| scenario(&line.value)).collect()
 }
 
-pub(super) fn replay(lines: &[Line]) -> Result<Vec<Outcome>> {
-    let first = lines.first().context("a case has a line")?;
-    let step = Step::deserialize(&first.value)?;
-    let (mut commands, mut unreachable, mut rule) = (vec![], vec![], sysctl_rule(&first.value));
-    for words in &step.setup {
+fn scenario(line: &Value) -> Result<Ledger> {
+    let scenario = Scenario::deserialize(line)?;
+    let (mut commands, mut unreachable) = (vec![], vec![]);
+    for words in &scenario.setup {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             ["ipvsadm", rest @ ..] => commands.push(rest.to_vec()),
             ["ip", "route", "add", "unreachable", prefix]
             | ["ip", "-6", "route", "add", "unreachable", prefix] => unreachable.push(*prefix),
-            [program, ..] => rule = rule.or_else(|| Some((*program).to_owned())),
-            [] => bail!("an empty command"),
+            _ => commands.push(words),
         }
     }
-    let fib = || fib(step.env.mtu_r, &unreachable);
-    if rule.is_none() && has_local_server(&commands, &fib()?) {
-        rule = Some("ICMP errors of a server that is the director".to_owned());
-    }
-    let mut lab = Lab::at(fib)?;
-    if rule.is_none() {
-        rule = lab.set_up(&commands)?;
-    }
+    let mut lab = Lab::at(|| fib(scenario.env.mtu_r, &unreachable))?;
+    lab.sysctls(line)?;
+    lab.set_up(&commands)?;
     let mut run = Run {
         lab,
-        rule,
-        is_whole: true,
-        has_learned: false,
+        ledger: Ledger::default(),
+        field: String::new(),
     };
-    lines.iter().map(|line| run.step(&line.value)).collect()
-}
-
-/// A real server is the director itself: its errors come from Linux, and would count.
-fn has_local_server(commands: &[Vec<&str>], fib: &Fib) -> bool {
-    let servers = commands.iter().filter_map(|words| {
-        let place = words.iter().position(|word| *word == "-r")?;
-        words.get(place + 1)?.parse::<SocketAddrV4>().ok()
-    });
-    let mut servers = servers.map(|server| Addr4::from(*server.ip()));
-    servers.any(|server| fib.is_local::<V4>(server))
+    for (at, step) in scenario.steps.iter().enumerate() {
+        run.field = format!("/steps/{at}");
+        run.step(step).with_context(|| run.field.clone())?;
+    }
+    Ok(run.ledger)
 }
 
 /// The laboratory with another MTU towards the servers, and networks that can't be reached.
@@ -173,80 +150,101 @@ fn fib(mtu: u32, unreachable: &[&str]) -> Result<Fib> {
 
 struct Run {
     lab: Lab,
-    /// Leaves all further steps out.
-    rule: Option<String>,
-    /// Every step so far was played.
-    is_whole: bool,
-    /// A path MTU was told of in a step that was left out.
-    has_learned: bool,
+    ledger: Ledger,
+    /// The step that is played.
+    field: String,
 }
 
 impl Run {
-    fn step(&mut self, line: &Value) -> Result<Outcome> {
-        if let Some(rule) = &self.rule {
-            return Ok(Outcome::Excluded(rule.clone()));
-        }
-        let step = Step::deserialize(line)?;
+    fn step(&mut self, step: &Step) -> Result<()> {
         self.lab.until(ms(step.t));
         match &step.packet {
-            Some(packet) => self.packet(&step, packet),
-            None => self.command(&step),
+            Some(packet) => self.packet(step, packet),
+            None => self.command(step),
         }
     }
 
-    fn command(&mut self, step: &Step) -> Result<Outcome> {
+    fn command(&mut self, step: &Step) -> Result<()> {
         let words: Vec<&str> = step.cmd.split(' ').collect();
         let ["ipvsadm", words @ ..] = words.as_slice() else {
-            return Ok(Outcome::Excluded("another program".to_owned()));
+            bail!("another program: {}", step.cmd);
         };
         let said = self.lab.run(words)?;
-        if let Some(rule) = said.missing {
-            self.rule = Some(rule.clone());
-            return Ok(Outcome::Excluded(rule));
+        if let Some(missing) = said.missing {
+            bail!("not built: {missing}");
         }
-        if !self.lab.has_services() {
-            let rule = "stated difference: last service removed".to_owned();
-            self.rule = Some(rule.clone());
-            return Ok(Outcome::Excluded(rule));
-        }
-        if !self.is_whole && !step.stdout.is_empty() {
-            return Ok(Outcome::Excluded("behind a step left out".to_owned()));
-        }
-        let mut ledger = Ledger::default();
-        ledger.compare("/rc", &step.rc, &said.rc);
-        ledger.compare("/stdout", &step.stdout, &said.stdout);
-        ledger.compare("/stderr", &step.stderr, &said.stderr);
-        Ok(Outcome::Compared(ledger))
+        let Self { ledger, field, .. } = self;
+        ledger.compare(format!("{field}/rc"), &step.rc, &said.rc);
+        ledger.compare(format!("{field}/stdout"), &step.stdout, &said.stdout);
+        ledger.compare(format!("{field}/stderr"), &step.stderr, &said.stderr);
+        Ok(())
     }
 
-    fn packet(&mut self, step: &Step, packet: &Written) -> Result<Outcome> {
+    fn packet(&mut self, step: &Step, packet: &Written) -> Result<()> {
         let frame = frame::bytes(&packet.hex).context("a frame in hexadecimal")?;
         let counted = step.counted.as_ref().context("a packet has its counts")?;
-        if let Some(rule) = not_built(&frame, &step.out) {
-            let changes = counted.conns + counted.inpkts + counted.outpkts > 0;
-            self.is_whole &= !changes;
-            self.has_learned |= frame::tells_mtu(&frame);
-            if counted.conns > 0 {
-                // Whatever belongs to its connection would begin one here.
-                self.rule = Some("behind a connection left out".to_owned());
-            }
-            return Ok(Outcome::Excluded(rule.to_owned()));
-        }
-        if self.has_learned && step.out.iter().any(Seen::is_error) {
-            return Ok(Outcome::Excluded("behind a path MTU learned".to_owned()));
-        }
-        let mut ledger = Ledger::default();
         let before = self.lab.counted();
         let sent = self.lab.send_frame(side(&packet.interface)?, &frame)?;
         let here = self.lab.counted().since(before);
-        compare_counts(&mut ledger, counted, here);
-        compare_frames(&mut ledger, &step.out, sent)?;
-        if let (Some(conns), Some((from, to)), true) = (&step.conns, step.t_conns, self.is_whole) {
+        self.compare_counts(counted, here);
+        self.compare_frames(&step.out, sent)?;
+        if let (Some(conns), Some((from, to))) = (&step.conns, step.t_conns) {
             let window = Window::look(&mut self.lab, ms(from), ms(to))?;
             let entries: Vec<Entry> = conns.iter().map(|line| Entry::parse(line)).collect();
-            window.compare(&mut ledger, "/conns", &entries);
+            window.compare(&mut self.ledger, &format!("{}/conns", self.field), &entries);
         }
-        Ok(Outcome::Compared(ledger))
+        Ok(())
+    }
+
+    fn compare_counts(&mut self, recorded: &Counted, here: Counters) {
+        for (name, recorded, here) in [
+            ("conns", recorded.conns, here.connections),
+            ("inpkts", recorded.inpkts, here.in_packets),
+            ("outpkts", recorded.outpkts, here.out_packets),
+            ("inbytes", recorded.inbytes, here.in_bytes),
+            ("outbytes", recorded.outbytes, here.out_bytes),
+        ] {
+            let field = format!("{}/counted/{name}", self.field);
+            self.ledger.compare(field, &recorded, &here);
+        }
+    }
+
+    /// Frames of one side are compared in their order.
+    fn compare_frames(&mut self, out: &[Seen], mut sent: Sent) -> Result<()> {
+        let ledger = &mut self.ledger;
+        // Where the kernel's router judges a reply before its hook sees it, the director does too.
+        let is_own = |seen: &Seen| seen.is_ipvs() || (seen.is_error() && sent.punted.is_empty());
+        let (own, linux): (Vec<_>, Vec<_>) = out.iter().enumerate().partition(|(_, s)| is_own(s));
+        for (at, seen) in own {
+            let field = format!("{}/out/{at}/hex", self.field);
+            let recorded = frame::bytes(&seen.hex).context("a frame in hexadecimal")?;
+            let side = side(&seen.interface)?;
+            let Some(place) = sent.left.iter().position(|(left, _)| *left == side) else {
+                let lost = &sent.lost;
+                let bytes = recorded.len();
+                let text = format!(
+                    "recorded {bytes} bytes on {}, here {lost:?}",
+                    seen.interface
+                );
+                ledger.note(field, Some(text));
+                continue;
+            };
+            let (_, here) = sent.left.remove(place);
+            Bytes::of(recorded, seen.is_error()).compare(ledger, field, &here);
+        }
+        for (class, ..) in &sent.punted {
+            ledger.stand_in(match class {
+                PuntClass::Forwarded => StandIn::Router,
+                _ => StandIn::Stack,
+            });
+        }
+        let missed = (!linux.is_empty() && sent.punted.is_empty())
+            .then(|| format!("not Linux's: {:?}", sent.lost));
+        let sides: Vec<Side> = sent.left.iter().map(|(side, _)| *side).collect();
+        let extra =
+            (!sides.is_empty()).then(|| format!("frames that were not recorded: {sides:?}"));
+        ledger.note(format!("{}/out", self.field), missed.or(extra));
+        Ok(())
     }
 }
 
@@ -256,67 +254,4 @@ fn side(interface: &str) -> Result<Side> {
         "r0" => Side::Server,
         _ => bail!("{interface} is no interface of the laboratory"),
     })
-}
-
-/// The feature that a packet needs and that there is not yet.
-fn not_built(packet: &[u8], out: &[Seen]) -> Option<&'static str> {
-    let cut = |seen: &Seen| frame::bytes(&seen.hex).is_some_and(|f| frame::is_fragment(&f));
-    if frame::is_fragment(packet) {
-        Some("fragments")
-    } else if out.iter().any(cut) {
-        Some("fragmentation")
-    } else if frame::is_icmp_error(packet) {
-        Some("ICMP errors")
-    } else if frame::records_route(packet) {
-        Some("record route")
-    } else {
-        None
-    }
-}
-
-fn compare_counts(ledger: &mut Ledger, recorded: &Counted, here: Counters) {
-    for (name, recorded, here) in [
-        ("conns", recorded.conns, here.connections),
-        ("inpkts", recorded.inpkts, here.in_packets),
-        ("outpkts", recorded.outpkts, here.out_packets),
-        ("inbytes", recorded.inbytes, here.in_bytes),
-        ("outbytes", recorded.outbytes, here.out_bytes),
-    ] {
-        ledger.compare(format!("/counted/{name}"), &recorded, &here);
-    }
-}
-
-/// Frames of one side are compared in their order.
-fn compare_frames(ledger: &mut Ledger, out: &[Seen], mut sent: Sent) -> Result<()> {
-    // Where the kernel's router judges a reply before its hook sees it, the director does too.
-    let is_own = |seen: &Seen| seen.is_ipvs() || (seen.is_error() && sent.punted.is_empty());
-    let (own, linux): (Vec<_>, Vec<_>) = out.iter().enumerate().partition(|(_, s)| is_own(s));
-    for (at, seen) in own {
-        let field = format!("/out/{at}/hex");
-        let recorded = frame::bytes(&seen.hex);
-        let side = side(&seen.interface)?;
-        let Some(place) = sent.left.iter().position(|(left, _)| *left == side) else {
-            let lost = &sent.lost;
-            ledger.note(field, Some(format!("recorded {}, here {lost:?}", seen.hex)));
-            continue;
-        };
-        let (_, here) = sent.left.remove(place);
-        let recorded = Bytes::of(recorded.unwrap_or_default(), seen.is_error());
-        // A changed byte under the mask could not be told: such a field is none that a test may alter.
-        let masked = if recorded.is_masked() { " masked" } else { "" };
-        ledger.note(format!("{field}{masked}"), recorded.wrong(&here));
-    }
-    for (class, ..) in &sent.punted {
-        let stand_in = match class {
-            PuntClass::Forwarded => StandIn::Router,
-            _ => StandIn::Stack,
-        };
-        *ledger.stand_ins.entry(stand_in).or_default() += 1;
-    }
-    let missed = (!linux.is_empty() && sent.punted.is_empty())
-        .then(|| format!("not Linux's: {:?}", sent.lost));
-    let sides: Vec<Side> = sent.left.iter().map(|(side, _)| *side).collect();
-    let extra = (!sides.is_empty()).then(|| format!("frames that were not recorded: {sides:?}"));
-    ledger.note("/out as a whole", missed.or(extra));
-    Ok(())
 }

@@ -1,15 +1,14 @@
 //! `sched.jsonl`: which server each new connection goes to, and what the listings say in the end.
 
-use super::case::{Case, Line, Outcome, Suite, sysctl_rule};
+use super::case::{Case, Line};
 use super::lab::Lab;
 use super::ledger::Ledger;
 use super::listing::{Entry, Window, ms};
 use super::way::Way;
 use crate::{Side, frames};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pvs_proto::Protocol;
 use pvs_proto::wire::tcp::{ACK, FIN, RST, SYN};
-use pvs_sched::SchedulerName;
 use serde::Deserialize;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -19,7 +18,6 @@ const PAYLOAD: &[u8] = &[b'x'; 10];
 
 #[derive(Deserialize)]
 struct Scenario {
-    scheduler: String,
     setup: Vec<Vec<String>>,
     events: Vec<Event>,
     picked: Vec<Option<String>>,
@@ -40,7 +38,7 @@ enum Event {
     Rst(Packet),
     Udp(Packet),
     Ipvsadm(Step),
-    Cmd(Moment),
+    Cmd(Program),
     Sleep(Moment),
 }
 
@@ -65,6 +63,12 @@ struct Step {
 }
 
 #[derive(Deserialize)]
+struct Program {
+    argv: Vec<String>,
+    t: f64,
+}
+
+#[derive(Deserialize)]
 struct Moment {
     t: f64,
 }
@@ -74,7 +78,8 @@ impl Event {
         ms(match self {
             Self::Syn(p) | Self::Ack(p) | Self::Fin(p) | Self::Rst(p) | Self::Udp(p) => p.t,
             Self::Ipvsadm(step) => step.t,
-            Self::Cmd(moment) | Self::Sleep(moment) => moment.t,
+            Self::Cmd(program) => program.t,
+            Self::Sleep(moment) => moment.t,
         })
     }
 }
@@ -82,26 +87,22 @@ impl Event {
 /// A director for each scenario.
 pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
     let case = |value: Value| {
-        let name = value.get("scenario").and_then(Value::as_str);
-        Case::single(Suite::Sched, name.unwrap_or("?").to_owned(), value)
+        let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
+        let (name, group) = (text("scenario").unwrap_or_default(), text("scheduler"));
+        Case::from(Line { name, group, value })
     };
     lines.into_iter().map(case).collect()
 }
 
-pub(super) fn replay(lines: &[Line]) -> Result<Vec<Outcome>> {
+pub(super) fn replay(lines: &[Line]) -> Result<Vec<Ledger>> {
     lines.iter().map(|line| scenario(&line.value)).collect()
 }
 
-fn scenario(line: &Value) -> Result<Outcome> {
+fn scenario(line: &Value) -> Result<Ledger> {
     let scenario = Scenario::deserialize(line)?;
-    let rule = excluded(&scenario).or_else(|| sysctl_rule(line));
-    if let Some(rule) = rule {
-        return Ok(Outcome::Excluded(rule));
-    }
     let mut lab = Lab::new()?;
-    if let Some(rule) = lab.set_up(&scenario.setup)? {
-        return Ok(Outcome::Excluded(rule));
-    }
+    lab.sysctls(line)?;
+    lab.set_up(&scenario.setup)?;
     let mut run = Run {
         lab,
         ledger: Ledger::default(),
@@ -112,26 +113,10 @@ fn scenario(line: &Value) -> Result<Outcome> {
             Some(next) => next.ms(),
             None => scenario.connections_t.map_or(event.ms(), |(t, _)| ms(t)),
         };
-        if let Some(rule) = run.event(&format!("/events/{at}"), event, next_ms)? {
-            return Ok(Outcome::Excluded(rule));
-        }
+        run.event(&format!("/events/{at}"), event, next_ms)?;
     }
     run.end(&scenario)?;
-    Ok(Outcome::Compared(run.ledger))
-}
-
-/// The rule that leaves a scenario out before anything is done.
-fn excluded(scenario: &Scenario) -> Option<String> {
-    if SchedulerName::named(&scenario.scheduler).is_none() {
-        return Some(format!("scheduler {}", scenario.scheduler));
-    }
-    let program = |words: &Vec<String>| words.first().filter(|w| !w.starts_with('-')).cloned();
-    if let Some(other) = scenario.setup.iter().find_map(program) {
-        return Some(other);
-    }
-    let command = |event: &Event| matches!(event, Event::Cmd(_));
-    let commands = scenario.events.iter().any(command);
-    commands.then(|| "another program".to_owned())
+    Ok(run.ledger)
 }
 
 struct Run {
@@ -141,8 +126,7 @@ struct Run {
 }
 
 impl Run {
-    /// Plays an event; returns the rule that leaves the scenario out, if it meets one.
-    fn event(&mut self, field: &str, event: &Event, next_ms: u64) -> Result<Option<String>> {
+    fn event(&mut self, field: &str, event: &Event, next_ms: u64) -> Result<()> {
         self.lab.until(event.ms());
         match event {
             Event::Syn(p) => {
@@ -156,10 +140,11 @@ impl Run {
             Event::Ack(p) => drop(self.packet(field, p, &segment(p, ACK))?),
             Event::Fin(p) => drop(self.packet(field, p, &segment(p, FIN | ACK))?),
             Event::Rst(p) => drop(self.packet(field, p, &segment(p, RST))?),
-            Event::Ipvsadm(step) => return self.step(field, step, next_ms),
-            Event::Cmd(_) | Event::Sleep(_) => {}
+            Event::Ipvsadm(step) => self.step(field, step, next_ms)?,
+            Event::Cmd(program) => bail!("another program: {:?}", program.argv),
+            Event::Sleep(_) => {}
         }
-        Ok(None)
+        Ok(())
     }
 
     fn packet(&mut self, field: &str, recorded: &Packet, sent: &[u8]) -> Result<Option<String>> {
@@ -175,10 +160,10 @@ impl Run {
         Ok(to)
     }
 
-    fn step(&mut self, field: &str, step: &Step, next_ms: u64) -> Result<Option<String>> {
+    fn step(&mut self, field: &str, step: &Step, next_ms: u64) -> Result<()> {
         let said = self.lab.run(&step.argv)?;
-        if said.missing.is_some() {
-            return Ok(said.missing);
+        if let Some(missing) = said.missing {
+            bail!("not built: {missing}");
         }
         let ledger = &mut self.ledger;
         ledger.compare(format!("{field}/rc"), &step.rc, &said.rc);
@@ -190,7 +175,7 @@ impl Run {
         } else {
             ledger.compare(field, &step.stdout, &said.stdout);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Compares what is left when all events are over.

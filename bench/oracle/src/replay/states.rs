@@ -3,10 +3,11 @@
 //! A sequence has a director of its own. Transitions with the same protocol, method and sysctls
 //! were recorded in one director, one after the other, each with a client port of its own.
 
-use super::case::{Case, Line, Outcome, Suite, sysctl_rule};
+use super::case::{Case, Line};
 use super::lab::Lab;
 use super::ledger::Ledger;
 use super::listing::{Entry, Window, load, ms};
+use super::stated::Stated;
 use super::way::Way;
 use crate::{Side, frames};
 use anyhow::{Context, Result, bail};
@@ -111,7 +112,7 @@ pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
         match text("kind") {
             "sequence" => {
                 let name = format!("{} {}", text("name"), text("mode"));
-                cases.push(Case::single(Suite::States, name, value));
+                cases.push(Line::new(name, value).into());
                 last = None;
             }
             "transition" => {
@@ -121,8 +122,8 @@ pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
                 let name = format!("{proto} {mode}: {path} then {from}:{packet}");
                 let same = last.as_ref() == Some(&director);
                 match cases.last_mut().filter(|_| same) {
-                    Some(case) => case.lines.push(Line { name, value }),
-                    None => cases.push(Case::single(Suite::States, name, value)),
+                    Some(case) => case.lines.push(Line::new(name, value)),
+                    None => cases.push(Line::new(name, value).into()),
                 }
                 last = Some(director);
             }
@@ -133,28 +134,17 @@ pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
     cases
 }
 
-pub(super) fn replay(lines: &[Line]) -> Result<Vec<Outcome>> {
+pub(super) fn replay(lines: &[Line]) -> Result<Vec<Ledger>> {
     let first = lines.first().context("a case has a line")?;
     let mut lab = Lab::new()?;
-    let mut rule = sysctl_rule(&first.value);
+    lab.sysctls(&first.value)?;
     if first.value.get("steps").is_some() {
         let sequence = Sequence::deserialize(&first.value)?;
-        if rule.is_none() {
-            rule = lab.set_up(&sequence.setup)?;
-        }
-        return Ok(vec![match rule {
-            Some(rule) => Outcome::Excluded(rule),
-            None => run_sequence(&mut lab, &sequence)?,
-        }]);
+        lab.set_up(&sequence.setup)?;
+        return Ok(vec![run_sequence(&mut lab, &sequence)?]);
     }
-    if rule.is_none() {
-        let transition = Transition::deserialize(&first.value)?;
-        rule = lab.set_up(&setup(&transition)?)?;
-    }
-    let outcome = |line: &Line| match &rule {
-        Some(rule) => Ok(Outcome::Excluded(rule.clone())),
-        None => run_transition(&mut lab, &Transition::deserialize(&line.value)?),
-    };
+    lab.set_up(&setup(&Transition::deserialize(&first.value)?)?)?;
+    let outcome = |line: &Line| run_transition(&mut lab, &Transition::deserialize(&line.value)?);
     lines.iter().map(outcome).collect()
 }
 
@@ -177,7 +167,7 @@ fn setup(transition: &Transition) -> Result<[Vec<String>; 2]> {
     ])
 }
 
-fn run_sequence(lab: &mut Lab, sequence: &Sequence) -> Result<Outcome> {
+fn run_sequence(lab: &mut Lab, sequence: &Sequence) -> Result<Ledger> {
     let (protocol, _) = sequence.name.split_once('/').unwrap_or_default();
     let service = Service::named(protocol)?;
     let mut ledger = Ledger::default();
@@ -187,17 +177,16 @@ fn run_sequence(lab: &mut Lab, sequence: &Sequence) -> Result<Outcome> {
         let mut words = step.step.split(' ');
         if words.next() == Some("ipvsadm") {
             let said = lab.run(&words.collect::<Vec<_>>())?;
-            if let Some(rule) = said.missing {
-                return Ok(Outcome::Excluded(rule));
+            if let Some(missing) = said.missing {
+                bail!("not built: {missing}");
             }
             ledger.compare(format!("{field}/rc"), &step.rc, &said.rc);
             ledger.compare(format!("{field}/stdout"), &step.stdout, &said.stdout);
             ledger.compare(format!("{field}/stderr"), &step.stderr, &said.stderr);
             if !lab.has_services() {
                 // The kernel takes its hooks out then; connections go on here (docs/IPVS-DIFFERENCES.md).
-                return Ok(Outcome::Excluded(
-                    "stated difference: last service removed".into(),
-                ));
+                ledger.excuse(Stated::LastService);
+                return Ok(ledger);
             }
             continue;
         }
@@ -216,10 +205,10 @@ fn run_sequence(lab: &mut Lab, sequence: &Sequence) -> Result<Outcome> {
         ledger.compare(format!("{field}/active"), &step.active, &active);
         ledger.compare(format!("{field}/inactive"), &step.inactive, &inactive);
     }
-    Ok(Outcome::Compared(ledger))
+    Ok(ledger)
 }
 
-fn run_transition(lab: &mut Lab, transition: &Transition) -> Result<Outcome> {
+fn run_transition(lab: &mut Lab, transition: &Transition) -> Result<Ledger> {
     let service = Service::named(&transition.proto)?;
     let client = transition.client;
     let mut ledger = Ledger::default();
@@ -250,7 +239,7 @@ fn run_transition(lab: &mut Lab, transition: &Transition) -> Result<Outcome> {
         client,
         &transition.after,
     )?;
-    Ok(Outcome::Compared(ledger))
+    Ok(ledger)
 }
 
 /// Compares state and time left of a client's connection between two moments.

@@ -1,0 +1,69 @@
+//! What is not compared because the recordings' README says that it is not the same at each recording.
+
+use std::fmt;
+
+/// A reason not to compare a field, or a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mask {
+    /// The identification of an IPv4 packet that the director makes, and with it the header's checksum.
+    Identification,
+    /// The flow label of an ICMPv6 message that the director makes.
+    FlowLabel,
+}
+
+impl Mask {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Identification, Self::FlowLabel];
+
+    /// What it is called in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identification => "identification",
+            Self::FlowLabel => "flow label",
+        }
+    }
+
+    /// The sentence of data/README.md or data/packets/README.md that allows it.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Identification => {
+                "| IPv4 packets made by the director: ICMP errors (`by` ipvs or stack), echo and timestamp \
+                 replies, outer headers WITHOUT DF (ipip, GUE, GRE) and their fragments | 18-19 and 24-25 | \
+                 IP ID and, with it, the header checksum."
+            }
+            Self::FlowLabel => "| ICMPv6 made by the director | 15-17 | flow label",
+        }
+    }
+}
+
+impl fmt::Display for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text with one blank between words.
+#[cfg(test)]
+pub(super) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mask_is_allowed_by_a_sentence() {
+        let pages = [
+            include_str!("../../data/README.md"),
+            include_str!("../../data/packets/README.md"),
+        ]
+        .map(one_line);
+        for mask in Mask::ALL {
+            let allows = |page: &String| page.contains(mask.sentence());
+            assert!(pages.iter().any(allows), "{mask}");
+        }
+    }
+}
