@@ -8,6 +8,7 @@
 pub mod cli;
 pub mod client;
 mod clients;
+pub mod clock;
 pub mod command;
 pub mod frame;
 pub mod limits;
@@ -20,6 +21,7 @@ pub mod socket;
 pub mod status;
 pub mod store;
 
+pub use clock::{Clock, SystemClock};
 pub use plane::{Connection, Cursor, Lag, Locality, Plane};
 pub use server::{Handle, Server};
 pub use socket::{BindError, SocketConfig};

@@ -5,6 +5,7 @@
 //! waits for the workers, and ticks the estimators. pvsd feeds it other inputs by a [`Handle`].
 
 use crate::clients::Clients;
+use crate::clock::{Clock, SystemClock};
 use crate::limits::{CLIENTS_MAX, ESTIMATE_PERIOD, SEEN_TIME_MAX, SNAPSHOTS_OUTSTANDING_MAX};
 use crate::plane::{Cursor, Lag, Locality, Plane};
 use crate::reply::{ConnectionView, Outcome};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often the owner and the listener look whether to stop.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -97,6 +98,11 @@ impl Server {
 
     /// Serves until `stop`; then the socket is removed. The calling thread owns the store.
     pub fn run(self, store: Store, plane: &mut dyn Plane, stop: &AtomicBool) {
+        self.run_by(&SystemClock::new(), store, plane, stop);
+    }
+
+    /// The same by another clock. What is due by it is done before the next request is looked at.
+    pub fn run_by(self, clock: &dyn Clock, store: Store, plane: &mut dyn Plane, stop: &AtomicBool) {
         let clients = Clients::new(CLIENTS_MAX);
         let Self {
             socket,
@@ -110,7 +116,7 @@ impl Server {
                 plane,
                 outstanding: VecDeque::new(),
             }
-            .run(&jobs, stop);
+            .run(clock, &jobs, stop);
             // Threads that wait for the owner's answer learn that there is none.
             drop(jobs);
             clients.hang_up();
@@ -161,18 +167,20 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    fn run(&mut self, jobs: &Receiver<Job>, stop: &AtomicBool) {
-        let mut next_tick = Instant::now() + ESTIMATE_PERIOD;
+    fn run(&mut self, clock: &dyn Clock, jobs: &Receiver<Job>, stop: &AtomicBool) {
+        let mut next_tick = clock.now() + ESTIMATE_PERIOD;
         while !stop.load(Relaxed) {
-            let left = next_tick.saturating_duration_since(Instant::now());
-            match jobs.recv_timeout(left.min(LOOK_PERIOD)) {
+            let left = next_tick.saturating_sub(clock.now());
+            let job = jobs.recv_timeout(left.min(LOOK_PERIOD));
+            let now = clock.now();
+            if now >= next_tick {
+                self.store.tick(self.plane);
+                next_tick = (next_tick + ESTIMATE_PERIOD).max(now);
+            }
+            match job {
                 Ok(job) => self.handle(job),
                 Err(RecvTimeoutError::Timeout) => self.catch_up(),
                 Err(RecvTimeoutError::Disconnected) => return,
-            }
-            if Instant::now() >= next_tick {
-                self.store.tick(self.plane);
-                next_tick = (next_tick + ESTIMATE_PERIOD).max(Instant::now());
             }
         }
     }
