@@ -3,7 +3,7 @@
 //! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place in the
 //! indices) and for each server (its name), and replaces the one service that it changes.
 
-use crate::config::{AddressFamily, ServerKey, ServiceKey};
+use crate::config::{AddressFamily, ServerConfig, ServerKey, ServiceKey, Tunnel};
 use crate::service::{ServerIndex, Service, ServiceIndex};
 use crate::tunables::Tunables;
 use core::net::IpAddr;
@@ -62,7 +62,7 @@ pub struct Snapshot {
     available: Vec<bool>,
     /// The server of each cell. It stays when the server is removed: connections still ask, and the
     /// cell is given to no other server before the last of them has ended.
-    names: Vec<Option<ServerKey>>,
+    names: Vec<Option<(ServerKey, Tunnel)>>,
     v4: Index<Addr4>,
     v6: Index<Addr6>,
 }
@@ -145,6 +145,12 @@ impl Snapshot {
     /// address, and a listing its name.
     #[must_use]
     pub fn server(&self, index: ServerIndex) -> Option<ServerKey> {
+        self.tunnel(index).map(|(key, _)| key)
+    }
+
+    /// The same, with how its packets are put into a tunnel if they go through one.
+    #[must_use]
+    pub fn tunnel(&self, index: ServerIndex) -> Option<(ServerKey, Tunnel)> {
         self.names.get(index.0 as usize).copied().flatten()
     }
 
@@ -162,7 +168,7 @@ impl Snapshot {
         self.set_index(service.config.key, Some(index));
         for server in service.servers() {
             self.set_available(server.index, true);
-            self.set_name(server.index, server.config.key);
+            self.set_name(server.index, &server.config);
         }
         let at = index.0 as usize;
         if self.services.len() <= at {
@@ -228,13 +234,13 @@ impl Snapshot {
         }
     }
 
-    fn set_name(&mut self, server: ServerIndex, name: ServerKey) {
+    fn set_name(&mut self, server: ServerIndex, config: &ServerConfig) {
         let at = server.0 as usize;
         if self.names.len() <= at {
             self.names.resize(at + 1, None);
         }
         if let Some(slot) = self.names.get_mut(at) {
-            *slot = Some(name);
+            *slot = Some((config.key, config.tunnel));
         }
     }
 

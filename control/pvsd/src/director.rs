@@ -23,7 +23,8 @@ use pvs_proto::{V4, V6};
 /// What this dataplane can do.
 const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
-    .with(Feature::Tunnel);
+    .with(Feature::Tunnel)
+    .with(Feature::GueGre);
 
 /// What can be asked of this director.
 fn capabilities(config: &Config) -> Capabilities {

@@ -58,12 +58,12 @@ fn into_tunnel<F: HopFamily, B: Buf>(
     meta: &Meta<F>,
     buf: &mut B,
 ) -> Verdict {
-    let (ends, way) = hops.tunnels.towards(view, entry.server_index());
-    let room = ends.room(path_mtu(&way)).unwrap_or(0);
+    let (tunnel, way) = hops.tunnels.towards(view, entry.server_index());
+    let room = tunnel.room(path_mtu(&way)).unwrap_or(0);
     if let Err(stop) = judge(&way, room, meta) {
         return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
     }
-    pass(way, meta, buf, |buf| tunnel::wrap(hops, &ends, meta, buf))
+    pass(way, meta, buf, |buf| tunnel::wrap(hops, &tunnel, meta, buf))
 }
 
 /// A reply, on its way to the connection's client; `judge` has passed it.

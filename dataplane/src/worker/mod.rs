@@ -10,6 +10,7 @@
 mod admit;
 mod decide;
 mod dispatch;
+mod encapsulation;
 mod forward;
 mod handed;
 mod hops;

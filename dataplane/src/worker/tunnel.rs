@@ -1,12 +1,13 @@
 //! The tunnel method: a packet goes to its server within a packet of the director's own.
 //!
-//! IPv4 or IPv6 in either (RFC 2003, RFC 2473, RFC 4213), as `ip_vs_tunnel_xmit` writes it: the outer
+//! IPv4 or IPv6 in either (RFC 2003, RFC 2473, RFC 4213), or with GUE or GRE between them, as `ip_vs_tunnel_xmit` writes it: the outer
 //! header takes the hop limit that is left and the type of service, "congestion experienced" turned
 //! into "capable of it" (RFC 6040); DF only from IPv4 within IPv4; no flow label and no options. Both ends are found
 //! once for each version of routes and configuration. A packet without DF that is too long with
 //! its outer header would have to be fragmented, which is not done here.
 
 use super::View;
+use super::encapsulation::Encapsulation;
 use super::hops::{HopFamily, ServerHops, Way, route};
 use super::lane::Verdict;
 use super::rewrite;
@@ -14,7 +15,8 @@ use crate::apart::Apart;
 use crate::fib::HopIndex;
 use crate::port::Buf;
 use crate::reason::DropReason;
-use pvs_proto::wire::{IpHeader, Network, Plain, ipv4, ipv6};
+use pvs_proto::checksum::Sum;
+use pvs_proto::wire::{IpHeader, Network, Plain, ethernet, ipv4, ipv6};
 use pvs_proto::{Addr4, Addr6, Family, Meta, Protocol, V4, V6};
 use pvs_sched::ServerIndex;
 use std::net::IpAddr;
@@ -34,16 +36,24 @@ pub(super) enum Ends {
     V6(Addr6, Addr6),
 }
 
-impl Ends {
+/// A tunnel: where it leads, and what packets get besides an outer header.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tunnel {
+    ends: Ends,
+    encapsulation: Encapsulation,
+}
+
+impl Tunnel {
     /// Longest packet that fits into a tunnel over a path of this MTU. `None` where the kernel
     /// does not use the tunnel: what is left is less than any host must take (RFC 791, RFC 8200
     /// section 5).
     #[inline]
     pub(super) fn room(&self, mtu: u32) -> Option<u32> {
-        let (header, least) = match self {
-            Self::None | Self::V4(..) => (ipv4::Header::LEN, 68),
-            Self::V6(..) => (ipv6::Header::LEN, 1280),
+        let (header, least) = match self.ends {
+            Ends::None | Ends::V4(..) => (ipv4::Header::LEN, 68),
+            Ends::V6(..) => (ipv6::Header::LEN, 1280),
         };
+        let header = header + self.encapsulation.len();
         let room = mtu.min(OUTER_MAX).saturating_sub(header as u32);
         (room >= least).then_some(room)
     }
@@ -59,8 +69,10 @@ struct Cached {
     fib: u32,
     config: u32,
     hop: HopIndex,
-    ends: Ends,
+    tunnel: Tunnel,
 }
+
+const _: () = assert!(size_of::<Cached>() == 64, "a tunnel is one cache line");
 
 impl Tunnels {
     pub(super) fn new(servers: usize) -> Self {
@@ -75,12 +87,16 @@ impl Tunnels {
 
     /// The tunnel to a server, and the way to its other end.
     #[inline]
-    pub(super) fn towards<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Ends, Way<'a>) {
+    pub(super) fn towards<'a>(
+        &mut self,
+        view: &View<'a>,
+        server: ServerIndex,
+    ) -> (Tunnel, Way<'a>) {
         let (fib, config) = (view.fib.version, view.config.version as u32);
         if let Some(cached) = self.0.get(server.0 as usize) {
             if (cached.fib, cached.config) == (fib, config) {
                 if let Some(hop) = view.fib.hop(cached.hop) {
-                    return (cached.ends, Ok(hop));
+                    return (cached.tunnel, Ok(hop));
                 }
             }
         }
@@ -88,8 +104,9 @@ impl Tunnels {
     }
 
     #[cold]
-    fn find<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Ends, Way<'a>) {
-        let (ends, way) = match view.config.server(server).map(|name| name.address) {
+    fn find<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Tunnel, Way<'a>) {
+        let configured = view.config.tunnel(server);
+        let (ends, way) = match configured.map(|(name, _)| name.address) {
             Some(IpAddr::V4(address)) => {
                 let to = Addr4::from(address);
                 let from = view.fib.source::<V4>(to);
@@ -105,22 +122,27 @@ impl Tunnels {
         let (hop, way) = match (ends, way) {
             // A route that is no way out says itself what becomes of the packet.
             (_, Err(verdict @ (Verdict::Lose(_) | Verdict::Punt(_)))) => {
-                return (Ends::None, Err(verdict));
+                return (Tunnel::default(), Err(verdict));
             }
-            (None, _) => return (Ends::None, Err(Verdict::drop(DropReason::NoSource))),
+            (None, _) => return (Tunnel::default(), Err(Verdict::drop(DropReason::NoSource))),
             (Some(_), Err(waits)) => (HopIndex::NONE, Err(waits)),
             (Some(_), Ok((index, hop))) => (index, Ok(hop)),
         };
-        let ends = ends.unwrap_or_default();
+        let tunnel = Tunnel {
+            ends: ends.unwrap_or_default(),
+            encapsulation: configured
+                .map(|(_, tunnel)| Encapsulation::of(&tunnel))
+                .unwrap_or_default(),
+        };
         if let Some(slot) = self.0.get_mut(server.0 as usize) {
             *slot = Cached {
                 fib: view.fib.version,
                 config: view.config.version as u32,
                 hop,
-                ends,
+                tunnel,
             };
         }
-        (ends, way)
+        (tunnel, way)
     }
 }
 
@@ -129,14 +151,14 @@ impl Tunnels {
 #[inline]
 pub(super) fn wrap<F: HopFamily, B: Buf>(
     hops: &mut ServerHops,
-    ends: &Ends,
+    tunnel: &Tunnel,
     meta: &Meta<F>,
     buf: &mut B,
 ) -> Result<(), Verdict> {
     let no_room = Verdict::drop(DropReason::NoHeadroom);
     let inner = F::header(buf.bytes(), meta.l3).ok_or(no_room)?;
     let (tos, ttl) = (outer_tos(inner.tos()), inner.ttl());
-    let wrapped = match *ends {
+    let wrapped = match tunnel.ends {
         Ends::None => false,
         Ends::V4(src, dst) => {
             let dont_fragment = F::IS_V4 && meta.dont_fragment;
@@ -145,23 +167,54 @@ pub(super) fn wrap<F: HopFamily, B: Buf>(
                 false => hops.identification(),
             };
             let plain = plain::<F, V4>((src, dst), meta, (tos, ttl));
-            rewrite::wrap::<V4, B>(
-                buf,
-                meta.l3,
-                0,
-                &Plain {
-                    id,
-                    dont_fragment,
-                    ..plain
-                },
-            )
+            let plain = Plain {
+                id,
+                dont_fragment,
+                ..plain
+            };
+            around::<F, V4, B>(buf, tunnel.encapsulation, meta, plain)
         }
         Ends::V6(src, dst) => {
             let plain = plain::<F, V6>((src, dst), meta, (tos, ttl));
-            rewrite::wrap::<V6, B>(buf, meta.l3, 0, &plain)
+            around::<F, V6, B>(buf, tunnel.encapsulation, meta, plain)
         }
     };
     if wrapped { Ok(()) } else { Err(no_room) }
+}
+
+/// Writes the outer header; false if there is no room.
+#[inline]
+fn around<F: Family, O: Network, B: Buf>(
+    buf: &mut B,
+    encapsulation: Encapsulation,
+    meta: &Meta<F>,
+    plain: Plain<O::Addr>,
+) -> bool {
+    match encapsulation {
+        Encapsulation::IpIp => rewrite::wrap::<O, B>(buf, meta.l3, 0, &plain),
+        other => encapsulate::<F, O, B>(buf, other, meta, plain).is_some(),
+    }
+}
+
+/// The same with GUE or GRE between outer header and packet.
+#[inline(never)]
+fn encapsulate<F: Family, O: Network, B: Buf>(
+    buf: &mut B,
+    encapsulation: Encapsulation,
+    meta: &Meta<F>,
+    plain: Plain<O::Addr>,
+) -> Option<()> {
+    let (len, within) = (encapsulation.len(), plain.next);
+    let outer = Plain {
+        next: encapsulation.protocol(within),
+        payload_len: plain.payload_len.checked_add(len as u16)?,
+        ..plain
+    };
+    rewrite::wrap::<O, B>(buf, meta.l3, len, &outer).then_some(())?;
+    let behind = buf
+        .bytes_mut()
+        .get_mut(ethernet::Header::LEN + O::HEADER_LEN..)?;
+    encapsulation.write(behind, (plain.src, plain.dst), within, meta, Sum::ZERO)
 }
 
 /// An outer header around a packet of this length.

@@ -10,6 +10,8 @@ use crate::meta::Protocol;
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+/// What the version field says.
+pub const VERSION: u8 = 4;
 /// The DF bit of [`Header::fragment`].
 pub const DONT_FRAGMENT: u16 = 0x4000;
 /// The MF bit of [`Header::fragment`].

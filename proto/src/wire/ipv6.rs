@@ -7,6 +7,8 @@ use crate::meta::Protocol;
 use zerocopy::network_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+/// What the version field says.
+pub const VERSION: u8 = 6;
 /// Next header: hop-by-hop options.
 pub const HOP_BY_HOP: u8 = 0;
 /// Next header: routing.
