@@ -43,6 +43,8 @@ pvs_proto::reasons! {
         LoopbackServer => "loopback_server",
         /// The director has no address of its own towards the server of a tunnel.
         NoSource => "no_source",
+        /// An ICMP error about a connection, whose own checksum is wrong: a translation would make it right.
+        IcmpChecksum => "icmp_checksum",
         /// The device took no more frames.
         TxRefused => "tx_refused",
         /// There was no room before the frame for an outer header or a VLAN tag.

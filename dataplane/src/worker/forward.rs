@@ -51,7 +51,7 @@ pub(super) fn to_server<F: HopFamily, B: Buf>(
 
 /// Its own function, so that it takes no registers from the other methods.
 #[inline(never)]
-fn into_tunnel<F: HopFamily, B: Buf>(
+pub(super) fn into_tunnel<F: HopFamily, B: Buf>(
     view: &View<'_>,
     hops: &mut ServerHops,
     entry: &Entry<F>,
@@ -98,6 +98,13 @@ pub(super) struct Stop {
     mtu: u32,
 }
 
+impl Stop {
+    /// What becomes of it, if nobody is to be told.
+    pub(super) const fn verdict(self) -> Verdict {
+        self.verdict
+    }
+}
+
 /// What keeps a packet from this way, if anything does.
 #[inline]
 pub(super) fn judge<F: HopFamily>(way: &Way<'_>, mtu: u32, meta: &Meta<F>) -> Result<(), Stop> {
@@ -112,7 +119,7 @@ pub(super) fn judge<F: HopFamily>(way: &Way<'_>, mtu: u32, meta: &Meta<F>) -> Re
 
 /// What every forwarded packet goes through.
 #[inline]
-fn pass<F: HopFamily, B: Buf>(
+pub(super) fn pass<F: HopFamily, B: Buf>(
     way: Way<'_>,
     meta: &Meta<F>,
     buf: &mut B,

@@ -10,13 +10,13 @@ use crate::fib::{FibFamily, Hop, HopIndex, Route};
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::table::Entry;
-use pvs_proto::wire::Network;
+use pvs_proto::Parse;
 use pvs_sched::{ServerIndex, SnapshotFamily};
 
 /// A family that the engine forwards: it can be parsed, looked up, routed and rewritten.
-pub(super) trait HopFamily: FibFamily + SnapshotFamily + Network + ErrorFamily {}
+pub(super) trait HopFamily: FibFamily + SnapshotFamily + Parse + ErrorFamily {}
 
-impl<F: FibFamily + SnapshotFamily + Network + ErrorFamily> HopFamily for F {}
+impl<F: FibFamily + SnapshotFamily + Parse + ErrorFamily> HopFamily for F {}
 
 /// A next hop, or what becomes of a packet that has none: it waits for one, or goes to Linux, or is lost.
 pub(super) type Way<'a> = Result<&'a Hop, Verdict>;

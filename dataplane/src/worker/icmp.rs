@@ -54,6 +54,8 @@ pub(super) trait ErrorFamily: Family {
     fn words(error: Error) -> (u8, u8, u32);
     /// A message of this type must not be answered by an error.
     fn is_silent(kind: u8) -> bool;
+    /// An error of this type is followed to the connection that it is about.
+    fn is_followed(kind: u8) -> bool;
     /// The type of service of an error about a packet of this one.
     fn tos(offending: u8) -> u8;
 }
@@ -73,6 +75,12 @@ impl ErrorFamily for V4 {
         /// Types beyond this are unknown to Linux (NR_ICMP_TYPES).
         const KNOWN_MAX: u8 = 18;
         icmp::is_error(kind) || kind > KNOWN_MAX
+    }
+    fn is_followed(kind: u8) -> bool {
+        matches!(
+            kind,
+            icmp::UNREACHABLE | icmp::SOURCE_QUENCH | icmp::TIME_EXCEEDED
+        )
     }
     fn tos(offending: u8) -> u8 {
         /// Precedence "internetwork control" (RFC 1812 section 4.3.2.5), beside the four bits that RFC 1349
@@ -95,6 +103,9 @@ impl ErrorFamily for V6 {
         }
     }
     fn is_silent(kind: u8) -> bool {
+        icmpv6::is_error(kind)
+    }
+    fn is_followed(kind: u8) -> bool {
         icmpv6::is_error(kind)
     }
     fn tos(_: u8) -> u8 {

@@ -20,6 +20,8 @@ mod lane;
 mod layout;
 mod listing;
 mod local;
+mod quoted;
+mod related;
 mod rewrite;
 mod run;
 mod schedule;

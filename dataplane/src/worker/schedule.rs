@@ -6,8 +6,8 @@
 use super::View;
 use super::decide::{ended, established};
 use super::hops::{HopFamily, ServerHops};
-use super::icmp;
 use super::lane::{Item, Verdict, other_owner};
+use super::{icmp, related};
 use crate::fib::FibFamily;
 use crate::port::Buf;
 use crate::punt::PuntClass;
@@ -34,6 +34,9 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     buf: &mut B,
 ) -> Verdict {
     let meta = &item.meta;
+    if !meta.protocol.has_ports() {
+        return related::decide(view, table, hops, item, buf);
+    }
     // In the mode `nic` only here: what the NIC has brought to the right worker is in its table.
     if view.steering.mode() == Mode::Nic {
         if let Some(owner) = other_owner(view, meta) {
@@ -98,9 +101,6 @@ pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &I
 /// The service that takes the packet: by address and port, and only while the address is local.
 #[inline]
 fn service<'a, F: HopFamily>(view: &View<'a>, meta: &Meta<F>) -> Option<&'a Service> {
-    if !meta.protocol.has_ports() {
-        return None;
-    }
     view.config
         .lookup::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
         .filter(|_| view.fib.is_local::<F>(meta.dst.addr))

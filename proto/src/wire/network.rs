@@ -2,7 +2,7 @@
 
 use super::{ipv4, ipv6};
 use crate::addr::{Address, Family, V4, V6};
-use crate::checksum::Delta;
+use crate::checksum::{Delta, Sum};
 use crate::meta::Protocol;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -69,12 +69,29 @@ pub trait Network: Family {
         let (header, _) = Self::Header::ref_from_prefix(frame.get(usize::from(l3)..)?).ok()?;
         Some(header)
     }
+
+    /// Computes the checksum of the header at `l3` anew, over its options too; IPv6 has none. `None` if the header
+    /// does not lie in the frame.
+    fn fill_checksum(frame: &mut [u8], l3: u16) -> Option<()>;
 }
 
 impl Network for V4 {
     type Header = ipv4::Header;
+
+    fn fill_checksum(frame: &mut [u8], l3: u16) -> Option<()> {
+        let len = Self::header(frame, l3)?.header_len();
+        let start = usize::from(l3);
+        Self::header_mut(frame, l3)?.checksum.set(0);
+        let sum = Sum::of(frame.get(start..start.checked_add(len)?)?);
+        Self::header_mut(frame, l3)?.checksum.set(sum.finish());
+        Some(())
+    }
 }
 
 impl Network for V6 {
     type Header = ipv6::Header;
+
+    fn fill_checksum(_: &mut [u8], _: u16) -> Option<()> {
+        Some(())
+    }
 }
