@@ -8,9 +8,14 @@ use std::path::Path;
 pub(super) enum Companion {
     /// The same as this argument vector.
     Words(Vec<String>),
+    /// The same, behind [`CLEAR`].
+    Restore(Vec<String>),
     /// Its usage: `-h`, or an option that it does not have.
     Usage,
 }
+
+/// What ipvsadm-restore does before it reads rules, as a line of them.
+pub(super) const CLEAR: &str = "-C\n";
 
 /// How ipvsadm-save is used.
 pub(super) const SAVE_USAGE: &str = "usage: ipvsadm-save [-n]
@@ -22,13 +27,12 @@ pub(super) const SAVE_USAGE: &str = "usage: ipvsadm-save [-n]
 pub(super) fn companion(argv: &[String]) -> Option<Companion> {
     let (program, words) = argv.split_first()?;
     let name = Path::new(program).file_name()?.to_str()?;
-    let with = |flags: &[&str]| {
+    let with = |flags: &[&str]| -> Vec<String> {
         let flags = flags.iter().map(ToString::to_string);
-        let argv = std::iter::once(program.clone()).chain(flags);
-        Some(Companion::Words(argv.collect()))
+        std::iter::once(program.clone()).chain(flags).collect()
     };
     match name {
-        "ipvsadm-restore" | "pvsadm-restore" => with(&["-R"]),
+        "ipvsadm-restore" | "pvsadm-restore" => Some(Companion::Restore(with(&["-R"]))),
         "ipvsadm-save" | "pvsadm-save" => {
             let options = words.iter().map_while(|word| word.strip_prefix('-'));
             let mut letters = options.flat_map(str::chars).peekable();
@@ -36,7 +40,8 @@ pub(super) fn companion(argv: &[String]) -> Option<Companion> {
             if letters.any(|letter| letter != 'n') {
                 return Some(Companion::Usage);
             }
-            with(if numeric { &["-S", "-n"] } else { &["-S"] })
+            let flags: &[&str] = if numeric { &["-S", "-n"] } else { &["-S"] };
+            Some(Companion::Words(with(flags)))
         }
         _ => None,
     }
@@ -67,7 +72,11 @@ mod tests {
         );
         assert_eq!(called("ipvsadm-save extra -h"), words("ipvsadm-save -S"));
         assert_eq!(called("ipvsadm-save -nh"), Some(Companion::Usage));
-        assert_eq!(called("ipvsadm-restore -h"), words("ipvsadm-restore -R"));
+        let restore = ["ipvsadm-restore", "-R"].map(str::to_owned).to_vec();
+        assert_eq!(
+            called("ipvsadm-restore -h"),
+            Some(Companion::Restore(restore))
+        );
     }
 
     #[test]

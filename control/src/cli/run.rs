@@ -1,6 +1,6 @@
 //! A command line from its words to its exit status.
 
-use super::companions::{Companion, SAVE_USAGE, companion};
+use super::companions::{CLEAR, Companion, SAVE_USAGE, companion};
 use super::help::{help, version, word_help};
 use super::names::Names;
 use super::plan::{Failure, Plan, Show, plan};
@@ -85,7 +85,13 @@ pub fn run(
     io: &mut Io<'_>,
 ) -> io::Result<u8> {
     let words;
+    let mut first = "";
     let argv = match companion(argv) {
+        Some(Companion::Restore(translated)) => {
+            first = CLEAR;
+            words = translated;
+            words.as_slice()
+        }
         Some(Companion::Words(translated)) => {
             words = translated;
             words.as_slice()
@@ -103,7 +109,7 @@ pub fn run(
         Ok(Plan::WordHelp(word)) => vec![Line::WordHelp(word)],
         Ok(Plan::Version) => vec![Line::Version],
         Ok(Plan::Restore) => {
-            let mut input = Vec::new();
+            let mut input = first.as_bytes().to_vec();
             io.input.read_to_end(&mut input)?;
             lines(program, &String::from_utf8_lossy(&input), names)
         }
