@@ -56,6 +56,12 @@ impl Load {
         (self.active as u64) * 257 + self.inactive as u64
     }
 
+    /// What sed and nq compare: the active connections and the one that is about to come.
+    #[must_use]
+    pub const fn delay(self) -> u64 {
+        self.active as u64 + 1
+    }
+
     /// The connections of two blocks together.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {

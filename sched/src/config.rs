@@ -99,13 +99,53 @@ pub enum SchedulerName {
     Rr,
     /// Weighted round robin.
     Wrr,
+    /// Least connection.
+    Lc,
     /// Weighted least connection: ipvsadm's default.
     Wlc,
+    /// Shortest expected delay.
+    Sed,
+    /// Never queue.
+    Nq,
+    /// Weighted failover.
+    Fo,
+    /// Weighted overflow.
+    Ovf,
+    /// Destination hashing.
+    Dh,
+    /// Source hashing.
+    Sh,
+    /// Maglev hashing.
+    Mh,
+    /// Locality-based least connection.
+    Lblc,
+    /// Locality-based least connection with replication.
+    Lblcr,
+    /// The power of two random choices.
+    Twos,
+    /// No scheduler: a service that takes no new connection.
+    None,
 }
 
 impl SchedulerName {
     /// Every scheduler there is.
-    pub const ALL: &'static [Self] = &[Self::Rr, Self::Wrr, Self::Wlc];
+    pub const ALL: &'static [Self] = &[
+        Self::Rr,
+        Self::Wrr,
+        Self::Lc,
+        Self::Wlc,
+        Self::Sed,
+        Self::Nq,
+        Self::Fo,
+        Self::Ovf,
+        Self::Dh,
+        Self::Sh,
+        Self::Mh,
+        Self::Lblc,
+        Self::Lblcr,
+        Self::Twos,
+        Self::None,
+    ];
 
     /// The name that ipvsadm shows.
     #[must_use]
@@ -113,7 +153,19 @@ impl SchedulerName {
         match self {
             Self::Rr => "rr",
             Self::Wrr => "wrr",
+            Self::Lc => "lc",
             Self::Wlc => "wlc",
+            Self::Sed => "sed",
+            Self::Nq => "nq",
+            Self::Fo => "fo",
+            Self::Ovf => "ovf",
+            Self::Dh => "dh",
+            Self::Sh => "sh",
+            Self::Mh => "mh",
+            Self::Lblc => "lblc",
+            Self::Lblcr => "lblcr",
+            Self::Twos => "twos",
+            Self::None => "none",
         }
     }
 

@@ -7,7 +7,7 @@
 
 use crate::cells::Loads;
 use crate::config::{ServerConfig, ServerKey, ServiceConfig};
-use crate::scheduler::{Flow, Scheduling};
+use crate::scheduler::{Ask, Edit, Flow, List, Scheduling};
 use pvs_proto::Address;
 
 /// A service's slot in the snapshot.
@@ -26,6 +26,8 @@ pub struct Server {
     /// When it was added, counted within the service from 1: the list is in descending order of
     /// it, so it names a place in the list even after its server is gone.
     pub ordinal: u32,
+    /// The last weight that was not 0; 0 if it has had no other (`last_weight` of `ip_vs_dest`).
+    pub last_weight: u32,
     /// What the operator gave.
     pub config: ServerConfig,
 }
@@ -50,7 +52,7 @@ impl Service {
     /// A service without servers.
     #[must_use]
     pub fn new(index: ServiceIndex, config: ServiceConfig, local: bool) -> Self {
-        let scheduling = Scheduling::new(config.scheduler, &[]);
+        let scheduling = Scheduling::new(&config, &[]);
         Self {
             index,
             config,
@@ -78,7 +80,7 @@ impl Service {
     pub fn edited(&self, config: ServiceConfig) -> Self {
         let mut next = self.clone();
         if config.scheduler != self.config.scheduler {
-            next.scheduling = Scheduling::new(config.scheduler, &next.servers);
+            next.scheduling = Scheduling::new(&config, &next.servers);
         }
         next.config = config;
         next
@@ -94,10 +96,11 @@ impl Service {
             Server {
                 index,
                 ordinal: next.added,
+                last_weight: config.weight,
                 config,
             },
         );
-        next.scheduling.server_added(&next.servers);
+        next.reschedule(Edit::Added);
         next
     }
 
@@ -108,9 +111,12 @@ impl Service {
         for server in &mut next.servers {
             if server.config.key == config.key {
                 server.config = config;
+                if config.weight > 0 {
+                    server.last_weight = config.weight;
+                }
             }
         }
-        next.scheduling.server_edited(&next.servers);
+        next.reschedule(Edit::Edited);
         next
     }
 
@@ -126,21 +132,37 @@ impl Service {
             .checked_sub(1)
             .and_then(|i| next.servers.get(i))
             .map(|s| s.ordinal);
-        next.scheduling
-            .server_removed(&next.servers, removed.ordinal, before);
+        let ordinal = removed.ordinal;
+        next.reschedule(Edit::Removed { ordinal, before });
         next
     }
 
-    /// Brings the scheduler's shared state up to this service's list. Called once, by control, when
+    fn reschedule(&mut self, edit: Edit) {
+        self.scheduling
+            .edit(&list(&self.config, &self.servers), edit);
+    }
+
+    /// Brings the scheduler's tables and its shared state up to this service's list. Called once, by control, when
     /// the snapshot that holds the service is published: a refused edit has changed nothing.
     pub fn settle(&mut self) {
-        self.scheduling.settle();
+        self.scheduling.settle(&list(&self.config, &self.servers));
     }
 
     /// The server for a new connection; `None` if no server may take it.
     #[inline]
     pub fn pick<A: Address, L: Loads>(&self, flow: &Flow<A>, loads: &L) -> Option<&Server> {
-        let place = self.scheduling.pick(&self.servers, flow, loads)?;
+        let ask = Ask {
+            servers: &self.servers,
+            flags: self.config.flags,
+            flow,
+        };
+        let place = self.scheduling.pick(&ask, loads)?;
         self.servers.get(place)
     }
+}
+
+/// What a scheduler is built of.
+fn list<'a>(config: &ServiceConfig, servers: &'a [Server]) -> List<'a> {
+    let family = config.key.family();
+    List { family, servers }
 }

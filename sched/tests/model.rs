@@ -74,6 +74,7 @@ fn pick(service: &Service) -> u32 {
     let flow = Flow::<Addr4> {
         client: Default::default(),
         virtual_: Default::default(),
+        now: Default::default(),
     };
     let server = service.pick(&flow, &Nothing).expect("there are servers");
     assert!(server.config.weight > 0);

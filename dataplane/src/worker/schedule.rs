@@ -128,6 +128,7 @@ fn connect<F: HopFamily>(
     let flow = Flow {
         client: item.meta.src,
         virtual_: item.meta.dst,
+        now: view.now,
     };
     let picked = service
         .pick(&flow, view.loads)

@@ -9,14 +9,30 @@
 //! Adding a scheduler: a file with an `impl Scheduler`, a row in `schedulers!` below, a name in
 //! [`SchedulerName`].
 
+mod cache;
+mod candidates;
+mod dh;
+mod fo;
+mod hash;
+mod lblc;
+mod lblcr;
+mod lc;
+mod locality;
+mod mh;
+mod none;
+mod nq;
+mod ovf;
 mod rr;
+mod sed;
+mod sh;
+mod twos;
 mod wlc;
 mod wrr;
 
 use crate::cells::Loads;
-use crate::config::SchedulerName;
+use crate::config::{AddressFamily, SchedulerName, ServiceConfig, ServiceFlags};
 use crate::service::Server;
-use pvs_proto::{Address, Endpoint};
+use pvs_proto::{Address, Endpoint, Ticks};
 use std::sync::Arc;
 
 /// What a scheduler may know about a new connection.
@@ -26,6 +42,26 @@ pub struct Flow<A> {
     pub client: Endpoint<A>,
     /// The address and port it wants.
     pub virtual_: Endpoint<A>,
+    /// The present instant: some schedulers forget in time.
+    pub now: Ticks,
+}
+
+/// What a scheduler is built of.
+pub(crate) struct List<'a> {
+    /// The family of the service, by which the kernel reads the servers' addresses too.
+    pub(crate) family: AddressFamily,
+    /// The servers, in the kernel's list order.
+    pub(crate) servers: &'a [Server],
+}
+
+/// Who asks for a server, and out of which list.
+pub(crate) struct Ask<'a, A> {
+    /// The list that the scheduler was last built of.
+    pub(crate) servers: &'a [Server],
+    /// The service's flags.
+    pub(crate) flags: ServiceFlags,
+    /// The new connection.
+    pub(crate) flow: &'a Flow<A>,
 }
 
 /// What happened to the server list.
@@ -45,20 +81,27 @@ pub(crate) trait Scheduler: Sized {
     type State;
     /// What an edit of the list does to the state.
     type Change;
-    /// Built by control whenever the list changes.
-    fn build(servers: &[Server]) -> Self;
+    /// Built by control of a list.
+    fn build(list: &List<'_>) -> Self;
+    /// Brought up to an edited list by control, once for each edit.
+    fn update(&mut self, list: &List<'_>) {
+        *self = Self::build(list);
+    }
+    /// Brought up to the list that will be published: once for all edits, for what would cost too much for each.
+    fn finish(&mut self, _list: &List<'_>) {}
     /// The state of a scheduler that has picked nothing yet.
     fn start(&self) -> Self::State;
     /// The change that `edit`, which led to this list, makes; `None` if it makes none.
-    fn change(&self, edit: Edit) -> Option<Self::Change>;
+    fn change(&self, _edit: Edit) -> Option<Self::Change> {
+        None
+    }
     /// Applies a change. Workers may be picking at the same time.
-    fn settle(state: &Self::State, change: &Self::Change);
+    fn settle(_state: &Self::State, _change: &Self::Change) {}
     /// The place in the list of the server for a new connection.
     fn pick<A: Address, L: Loads>(
         &self,
-        servers: &[Server],
         state: &Self::State,
-        flow: &Flow<A>,
+        ask: &Ask<'_, A>,
         loads: &L,
     ) -> Option<usize>;
 }
@@ -85,8 +128,8 @@ where
 }
 
 impl<S: Scheduler> Bound<S> {
-    fn new(servers: &[Server]) -> Self {
-        let built = S::build(servers);
+    fn new(list: &List<'_>) -> Self {
+        let built = S::build(list);
         let state = Arc::new(built.start());
         Self {
             built,
@@ -95,12 +138,13 @@ impl<S: Scheduler> Bound<S> {
         }
     }
 
-    fn edit(&mut self, servers: &[Server], edit: Edit) {
-        self.built = S::build(servers);
+    fn edit(&mut self, list: &List<'_>, edit: Edit) {
+        self.built.update(list);
         self.changes.extend(self.built.change(edit));
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, list: &List<'_>) {
+        self.built.finish(list);
         for change in self.changes.drain(..) {
             S::settle(&self.state, &change);
         }
@@ -116,29 +160,31 @@ macro_rules! schedulers {
 
         impl Scheduling {
             /// A scheduler that has picked nothing yet.
-            pub(crate) fn new(name: SchedulerName, servers: &[Server]) -> Self {
-                match name { $(SchedulerName::$name => Self::$name(Bound::new(servers)),)+ }
+            pub(crate) fn new(config: &ServiceConfig, servers: &[Server]) -> Self {
+                let list = List { family: config.key.family(), servers };
+                match config.scheduler {
+                    $(SchedulerName::$name => Self::$name(Bound::new(&list)),)+
+                }
             }
 
-            fn edit(&mut self, servers: &[Server], edit: Edit) {
-                match self { $(Self::$name(bound) => bound.edit(servers, edit),)+ }
+            /// The list was edited, to what it is now.
+            pub(crate) fn edit(&mut self, list: &List<'_>, edit: Edit) {
+                match self { $(Self::$name(bound) => bound.edit(list, edit),)+ }
             }
 
-            /// Applies the changes since the last call to the shared state.
-            pub(crate) fn settle(&mut self) {
-                match self { $(Self::$name(bound) => bound.settle(),)+ }
+            /// Gets ready to pick out of this list, and applies the changes since the last call to the
+            /// shared state.
+            pub(crate) fn settle(&mut self, list: &List<'_>) {
+                match self { $(Self::$name(bound) => bound.settle(list),)+ }
             }
 
             /// The place in the list of the server for a new connection.
             pub(crate) fn pick<A: Address, L: Loads>(
                 &self,
-                servers: &[Server],
-                flow: &Flow<A>,
+                ask: &Ask<'_, A>,
                 loads: &L,
             ) -> Option<usize> {
-                match self {
-                    $(Self::$name(b) => b.built.pick(servers, &b.state, flow, loads),)+
-                }
+                match self { $(Self::$name(b) => b.built.pick(&b.state, ask, loads),)+ }
             }
         }
     };
@@ -147,30 +193,34 @@ macro_rules! schedulers {
 schedulers! {
     Rr => rr::Rr,
     Wrr => wrr::Wrr,
+    Lc => lc::Lc,
     Wlc => wlc::Wlc,
-}
-
-impl Scheduling {
-    /// A server was added; `servers` is the list with it.
-    pub(crate) fn server_added(&mut self, servers: &[Server]) {
-        self.edit(servers, Edit::Added);
-    }
-
-    /// A server was edited; `servers` is the list with the edit.
-    pub(crate) fn server_edited(&mut self, servers: &[Server]) {
-        self.edit(servers, Edit::Edited);
-    }
-
-    /// A server was removed; `servers` is the list without it.
-    pub(crate) fn server_removed(&mut self, servers: &[Server], ordinal: u32, before: Option<u32>) {
-        self.edit(servers, Edit::Removed { ordinal, before });
-    }
+    Sed => sed::Sed,
+    Nq => nq::Nq,
+    Fo => fo::Fo,
+    Ovf => ovf::Ovf,
+    Dh => dh::Dh,
+    Sh => sh::Sh,
+    Mh => mh::Mh,
+    Lblc => lblc::Lblc,
+    Lblcr => lblcr::Lblcr,
+    Twos => twos::Twos,
+    None => none::Nobody,
 }
 
 /// The server may take a new connection if its weight is at least `weight`.
 #[inline]
 fn usable<L: Loads>(server: &Server, weight: u32, loads: &L) -> bool {
     server.config.weight >= weight && !loads.overloaded(server.index)
+}
+
+/// The greatest common divisor; 0 divides by anything.
+const fn gcd(a: u32, b: u32) -> u32 {
+    let (mut a, mut b) = (a, b);
+    while b != 0 {
+        (a, b) = (b, a.wrapping_rem(b));
+    }
+    a
 }
 
 /// A place in the list that outlives edits: the ordinal of the server that was last picked, or

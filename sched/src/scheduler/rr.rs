@@ -3,9 +3,8 @@
 //! Mirrors `ip_vs_rr.c`: weights count only as zero or not; when the last one used is removed, the
 //! position falls back to the server before it.
 
-use super::{Edit, Flow, HEAD, Place, Scheduler, behind, usable};
+use super::{Ask, Edit, HEAD, List, Place, Scheduler, behind, usable};
 use crate::cells::Loads;
-use crate::service::Server;
 use crate::sync::{AtomicU32, Relaxed};
 use pvs_proto::Address;
 
@@ -30,7 +29,7 @@ impl Scheduler for Rr {
     type State = State;
     type Change = Removed;
 
-    fn build(_: &[Server]) -> Self {
+    fn build(_: &List<'_>) -> Self {
         Self
     }
 
@@ -57,15 +56,14 @@ impl Scheduler for Rr {
 
     fn pick<A: Address, L: Loads>(
         &self,
-        servers: &[Server],
         state: &State,
-        _: &Flow<A>,
+        ask: &Ask<'_, A>,
         loads: &L,
     ) -> Option<usize> {
         let mut seen = state.0.load(Relaxed);
         loop {
-            let (at, server) = behind(servers, seen)
-                .chain(servers.iter().enumerate())
+            let (at, server) = behind(ask.servers, seen)
+                .chain(ask.servers.iter().enumerate())
                 .find(|(_, s)| usable(s, 1, loads))?;
             match state
                 .0

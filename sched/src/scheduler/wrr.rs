@@ -4,7 +4,7 @@
 //! a server is taken if its weight reaches it. An edit puts the position before the first server and
 //! brings the current weight back into the new range.
 
-use super::{Edit, Flow, HEAD, Place, Scheduler, behind, usable};
+use super::{Ask, Edit, HEAD, List, Place, Scheduler, behind, gcd, usable};
 use crate::cells::Loads;
 use crate::service::Server;
 use crate::sync::{AtomicU64, Relaxed};
@@ -43,20 +43,17 @@ impl Mark {
     }
 }
 
-const fn gcd(a: u32, b: u32) -> u32 {
-    let (mut a, mut b) = (a, b);
-    while b != 0 {
-        (a, b) = (b, a.wrapping_rem(b));
-    }
-    a
-}
-
 impl Scheduler for Wrr {
     type State = State;
     type Change = Self;
 
-    fn build(servers: &[Server]) -> Self {
-        let weights = || servers.iter().map(|s| s.config.weight).filter(|w| *w > 0);
+    fn build(list: &List<'_>) -> Self {
+        let weights = || {
+            list.servers
+                .iter()
+                .map(|s| s.config.weight)
+                .filter(|w| *w > 0)
+        };
         let step = weights().fold(0, gcd).max(1);
         let top = weights().max().unwrap_or(0).saturating_sub(step - 1);
         Self { top, step }
@@ -99,9 +96,8 @@ impl Scheduler for Wrr {
 
     fn pick<A: Address, L: Loads>(
         &self,
-        servers: &[Server],
         state: &State,
-        _: &Flow<A>,
+        ask: &Ask<'_, A>,
         loads: &L,
     ) -> Option<usize> {
         if self.top == 0 {
@@ -109,7 +105,7 @@ impl Scheduler for Wrr {
         }
         let mut seen = state.0.load(Relaxed);
         loop {
-            let (mark, at) = self.walk(servers, Mark::unpack(seen), loads);
+            let (mark, at) = self.walk(ask.servers, Mark::unpack(seen), loads);
             match state
                 .0
                 .compare_exchange_weak(seen, mark.pack(), Relaxed, Relaxed)

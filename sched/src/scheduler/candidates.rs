@@ -1,0 +1,109 @@
+//! The servers that a weighted scheduler has to choose among, as close together as a scan wants them.
+//!
+//! Made by control with every edit of the list: servers of weight 0 are left out, and what a pick does not
+//! ask about a server is too. Not a scheduler.
+
+use crate::cells::{Load, Loads};
+use crate::service::{Server, ServerIndex};
+use std::sync::Arc;
+
+/// A server of a positive weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// Its cell.
+    pub(super) index: ServerIndex,
+    /// Its weight.
+    pub(super) weight: u32,
+    /// Its place in the service's list.
+    pub(super) at: u32,
+}
+
+/// Candidates in an order that the scheduler wants.
+#[derive(Clone, Debug)]
+pub(super) struct Candidates(Arc<[Candidate]>);
+
+impl Candidates {
+    /// In the order of the list.
+    pub(super) fn listed(servers: &[Server]) -> Self {
+        Self(all(servers).collect())
+    }
+
+    /// By descending weight; among equals the earlier one in the list comes first.
+    pub(super) fn by_weight(servers: &[Server]) -> Self {
+        let mut sorted: Vec<Candidate> = all(servers).collect();
+        sorted.sort_by_key(|c| core::cmp::Reverse(c.weight));
+        Self(sorted.into())
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Candidate> {
+        self.0.iter()
+    }
+
+    /// The one in a place of the list; only if they are in the list's order.
+    pub(super) fn at(&self, place: u32) -> Option<&Candidate> {
+        let found = self.0.binary_search_by_key(&place, |c| c.at).ok()?;
+        self.0.get(found)
+    }
+
+    /// Those that are not overloaded.
+    pub(super) fn usable<L: Loads>(&self, loads: &L) -> impl Iterator<Item = &Candidate> {
+        self.0.iter().filter(|c| !loads.overloaded(c.index))
+    }
+
+    /// The first usable one with the least cost for its weight, as `ip_vs_wlc.c` compares: by
+    /// cross-multiplication, and only a lesser one takes the place of an earlier one.
+    pub(super) fn least<L: Loads>(
+        &self,
+        loads: &L,
+        cost: impl Fn(Load) -> u64,
+    ) -> Option<&Candidate> {
+        self.least_by(loads, cost, |c| c.weight)
+    }
+
+    /// The same with other weights than the candidates' own.
+    pub(super) fn least_by<L: Loads>(
+        &self,
+        loads: &L,
+        cost: impl Fn(Load) -> u64,
+        weight: impl Fn(&Candidate) -> u32,
+    ) -> Option<&Candidate> {
+        let mut usable = self.usable(loads);
+        let mut least = usable.next()?;
+        let (mut least_cost, mut least_weight) = (cost(loads.load(least.index)), weight(least));
+        for candidate in usable {
+            let (cost, weight) = (cost(loads.load(candidate.index)), weight(candidate));
+            if is_less(cost, weight, least_cost, least_weight) {
+                (least, least_cost, least_weight) = (candidate, cost, weight);
+            }
+        }
+        Some(least)
+    }
+}
+
+/// `cost / weight < other_cost / other_weight`. Costs are those of 32 bits, so that no product overflows.
+pub(super) fn is_less(cost: u64, weight: u32, other_cost: u64, other_weight: u32) -> bool {
+    let (cost, other_cost) = (cost.min(COST_MAX), other_cost.min(COST_MAX));
+    other_cost.saturating_mul(weight.into()) > cost.saturating_mul(other_weight.into())
+}
+
+/// Costs above are equal: the kernel's have 32 bits, which 16 million active connections of a server fill.
+const COST_MAX: u64 = u32::MAX as u64;
+
+fn all(servers: &[Server]) -> impl Iterator<Item = Candidate> {
+    (0..)
+        .zip(servers)
+        .filter(|(_, s)| s.config.weight > 0)
+        .map(|(at, s)| Candidate {
+            index: s.index,
+            weight: s.config.weight,
+            at,
+        })
+}
+
+impl Candidate {
+    /// Its place in the service's list.
+    pub(super) const fn place(&self) -> usize {
+        self.at as usize
+    }
+}

@@ -1,0 +1,29 @@
+//! lc: the least overhead; the earlier server in the list wins a tie.
+//!
+//! Mirrors `ip_vs_lc.c`: a weight counts only as zero or not.
+
+use super::candidates::{Candidate, Candidates};
+use super::{Ask, List, Scheduler};
+use crate::cells::{Load, Loads};
+use pvs_proto::Address;
+
+/// The servers that have a weight.
+#[derive(Clone, Debug)]
+pub(crate) struct Lc(Candidates);
+
+impl Scheduler for Lc {
+    type State = ();
+    type Change = ();
+
+    fn build(list: &List<'_>) -> Self {
+        Self(Candidates::listed(list.servers))
+    }
+
+    fn start(&self) {}
+
+    fn pick<A: Address, L: Loads>(&self, (): &(), _: &Ask<'_, A>, loads: &L) -> Option<usize> {
+        self.0
+            .least_by(loads, Load::overhead, |_| 1)
+            .map(Candidate::place)
+    }
+}
