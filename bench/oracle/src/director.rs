@@ -32,6 +32,13 @@ pub enum Side {
 }
 
 impl Side {
+    /// The side of a port.
+    #[must_use]
+    pub fn of(port: u16) -> Option<Self> {
+        let all = [Self::Client, Self::Server];
+        all.into_iter().find(|side| side.port().0 == port)
+    }
+
     /// The side's port.
     #[must_use]
     pub const fn port(self) -> PortIndex {
@@ -208,6 +215,11 @@ impl Director {
             "no room for a frame of {} bytes",
             frame.len()
         );
+        Ok(self.collect())
+    }
+
+    /// Turns until nothing moves; what comes out, sides apart.
+    pub fn collect(&mut self) -> Vec<(Side, Vec<u8>)> {
         self.settle();
         let mut out = Vec::new();
         for side in [Side::Client, Side::Server] {
@@ -215,7 +227,7 @@ impl Director {
                 out.extend(core::iter::from_fn(|| Some((side, cable.receive_bytes()?))));
             }
         }
-        Ok(out)
+        out
     }
 
     /// What went to Linux since the last call.

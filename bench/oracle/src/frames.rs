@@ -1,7 +1,7 @@
 //! Frames as the recordings' clients and servers send them: TTL 64, DF, no options, right checksums.
 
 use pvs_proto::checksum::{self, Offload};
-use pvs_proto::wire::{ethernet, ipv4, ipv6, tcp};
+use pvs_proto::wire::{ethernet, ipv4, ipv6, sctp, tcp};
 use pvs_proto::{Addr4, Addr6, MacAddr, Protocol};
 use std::net::{IpAddr, SocketAddr};
 use zerocopy::IntoBytes;
@@ -59,6 +59,23 @@ pub fn udp_datagram(src: u16, dst: u16, payload: &[u8]) -> Vec<u8> {
     ]
     .concat();
     [head.as_slice(), payload].concat()
+}
+
+/// An SCTP packet of one chunk.
+#[must_use]
+pub fn sctp_chunk(src: u16, dst: u16, tag: u32, kind: u8, body: &[u8]) -> Vec<u8> {
+    let header = sctp::Header {
+        src: src.into(),
+        dst: dst.into(),
+        tag: tag.into(),
+        checksum: 0.into(),
+    };
+    let chunk = sctp::Chunk {
+        kind,
+        flags: 0,
+        length: (size_of::<sctp::Chunk>() as u16 + body.len() as u16).into(),
+    };
+    [header.as_bytes(), chunk.as_bytes(), body].concat()
 }
 
 /// An IP packet around a transport segment, whose checksum is filled in.

@@ -102,6 +102,8 @@ pub struct Line {
     pub name: String,
     /// What passes and fails are also counted by, if by anything.
     pub group: Option<String>,
+    /// It is a case; else a line that holds for all others, and is told of only if it differs.
+    pub is_case: bool,
     /// As it was recorded.
     pub value: Value,
 }
@@ -112,6 +114,7 @@ impl Line {
         Self {
             name,
             group: None,
+            is_case: true,
             value,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::ledger::Ledger;
 use super::masks::Mask;
+use super::packets::Seen;
 use pvs_proto::Protocol;
 use pvs_proto::checksum::Sum;
 use pvs_proto::wire::{ethernet, ipv4};
@@ -25,38 +26,47 @@ fn header(frame: &[u8]) -> Option<(&ipv4::Header, &[u8])> {
 /// A recorded frame with the bytes that are not the same at each start.
 pub(super) struct Bytes {
     recorded: Vec<u8>,
-    masked: Option<(Mask, &'static [usize])>,
+    masked: Vec<(Mask, &'static [usize])>,
 }
 
 impl Bytes {
-    /// As `data/packets/README.md` has it: the identification of what the director makes without DF (an
-    /// error, an outer header), and with it the header's checksum; the flow label of its ICMPv6 errors.
-    pub(super) fn of(recorded: Vec<u8>, is_error: bool) -> Self {
+    pub(super) fn of(recorded: Vec<u8>, seen: &Seen) -> Self {
         const ID_AND_CHECKSUM: (Mask, &[usize]) = (Mask::Identification, &[18, 19, 24, 25]);
         const FLOW_LABEL: (Mask, &[usize]) = (Mask::FlowLabel, &[15, 16, 17]);
-        let masked = match header(&recorded) {
-            Some((ip, _)) => {
-                let outer = matches!(ip.next(), Protocol::IPIP | Protocol::IPV6);
-                let cuttable = ip.fragment.get() & ipv4::DONT_FRAGMENT == 0;
-                (is_error || (outer && cuttable)).then_some(ID_AND_CHECKSUM)
+        const TIMES: (Mask, &[usize]) = (Mask::Times, &[36, 37, 46, 47, 48, 49, 50, 51, 52, 53]);
+        const TIMESTAMP_REPLY: u8 = 14;
+        let mut masked = Vec::new();
+        match header(&recorded) {
+            Some((ip, behind)) => {
+                let is_icmp = ip.next() == Protocol::ICMP;
+                let is_outer = matches!(ip.next(), Protocol::IPIP | Protocol::IPV6);
+                let can_be_cut = ip.fragment.get() & ipv4::DONT_FRAGMENT == 0;
+                if seen.is_error() || (can_be_cut && (is_outer || (is_icmp && seen.is_stacks()))) {
+                    masked.push(ID_AND_CHECKSUM);
+                }
+                if is_icmp && seen.is_stacks() && behind.first() == Some(&TIMESTAMP_REPLY) {
+                    masked.push(TIMES);
+                }
             }
-            None => is_error.then_some(FLOW_LABEL),
-        };
+            None if seen.is_error() => masked.push(FLOW_LABEL),
+            None => {}
+        }
         Self { recorded, masked }
     }
 
     /// Compares a frame that should be this one.
     pub(super) fn compare(&self, ledger: &mut Ledger, field: String, here: &[u8]) {
-        if let Some((mask, _)) = self.masked {
-            ledger.mask(mask);
+        for (mask, _) in &self.masked {
+            ledger.mask(*mask);
         }
         // Two digits a byte.
-        let digits = self.masked_bytes().iter().map(|at| 2 * at..2 * at + 2);
-        ledger.note_masked(field, digits.collect(), self.wrong(here));
+        let digits = self.masked.iter().flat_map(|(_, bytes)| *bytes);
+        let digits = digits.map(|at| 2 * at..2 * at + 2).collect();
+        ledger.note_masked(field, digits, self.wrong(here));
     }
 
-    fn masked_bytes(&self) -> &'static [usize] {
-        self.masked.map_or(&[], |(_, bytes)| bytes)
+    fn is_masked(&self, at: usize) -> bool {
+        self.masked.iter().any(|(_, bytes)| bytes.contains(&at))
     }
 
     /// What is wrong about a frame that should be this one.
@@ -65,14 +75,14 @@ impl Bytes {
             let recorded = self.recorded.len();
             return Some(format!("recorded {recorded} bytes, here {}", here.len()));
         }
-        if self.masked.is_some()
+        if !self.masked.is_empty()
             && header(here).is_some_and(|(ip, _)| Sum::of(ip.as_bytes()).finish() != 0)
         {
             return Some("the checksum of the IPv4 header is wrong".to_owned());
         }
         let pairs = self.recorded.iter().zip(here).enumerate();
         let wrong: Vec<String> = pairs
-            .filter(|(at, (recorded, here))| recorded != here && !self.masked_bytes().contains(at))
+            .filter(|(at, (recorded, here))| recorded != here && !self.is_masked(*at))
             .map(|(at, (recorded, here))| format!("{at}: {recorded:02x} {here:02x}"))
             .collect();
         (!wrong.is_empty()).then(|| format!("byte, recorded, here: {}", wrong.join(", ")))
@@ -88,8 +98,12 @@ mod tests {
     #[test]
     fn every_byte_is_compared_but_those_under_the_mask() {
         let frame = from_client(&udp(at("10.9.0.1:4001"), at("10.0.0.100:53"), b"query"));
-        for is_error in [false, true] {
-            let recorded = Bytes::of(frame.clone(), is_error);
+        for masked in [vec![], vec![(Mask::Identification, &[18, 19, 24, 25][..])]] {
+            let is_masked = !masked.is_empty();
+            let recorded = Bytes {
+                recorded: frame.clone(),
+                masked,
+            };
             assert_eq!(recorded.wrong(&frame), None);
             for at in 0..frame.len() {
                 let mut here = frame.clone();
@@ -102,7 +116,7 @@ mod tests {
             here[24..26].fill(0);
             let sum = Sum::of(&here[14..34]).finish().to_be_bytes();
             here[24..26].copy_from_slice(&sum);
-            assert_eq!(recorded.wrong(&here).is_none(), is_error);
+            assert_eq!(recorded.wrong(&here).is_none(), is_masked);
             assert!(recorded.wrong(&frame[1..]).is_some());
         }
     }

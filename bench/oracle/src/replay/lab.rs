@@ -6,10 +6,11 @@
 //! is done here on the laboratory's clock.
 
 use super::ledger::Ledger;
+use super::linux::{self, Done};
 use super::plane::InProcess;
-use super::way::Way;
+use super::way::{By, StandIn, Way};
 use crate::{Director, Side, frames, laboratory};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use pvs_control::cli::{self, Asked, FileNames, Io, Link, LinkError};
 use pvs_control::command::Command;
 use pvs_control::limits::{ESTIMATE_PERIOD, SEEN_TIME_MAX};
@@ -20,7 +21,7 @@ use pvs_dataplane::punt::PuntClass;
 use pvs_proto::{V4, V6};
 use pvs_sched::{Counters, ServerIndex};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -28,17 +29,6 @@ use std::sync::Arc;
 const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
     .with(Feature::Tunnel);
-
-/// What sysctls that are set in recordings are by default.
-const SYSCTL_DEFAULTS: [(&str, i64); 7] = [
-    ("/conn_reuse_mode", 1),
-    ("/expire_nodest_conn", 0),
-    ("/nat_icmp_send", 0),
-    ("/pmtu_disc", 1),
-    ("/schedule_icmp", 0),
-    ("/secure_tcp", 0),
-    ("/sloppy_tcp", 0),
-];
 
 /// What a command said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,16 +43,30 @@ pub struct Said {
     pub missing: Option<String>,
 }
 
-/// What became of a frame.
+/// A frame that left the director.
 #[derive(Clone, Debug)]
+pub struct Left {
+    /// Where it came out.
+    pub side: Side,
+    /// The engine sent it of its own accord; else it is Linux's answer to a frame that the engine gave to it.
+    pub by: By,
+    /// Itself.
+    pub frame: Vec<u8>,
+}
+
+/// What became of a frame.
+#[derive(Clone, Debug, Default)]
 pub struct Sent {
     /// Frames that left.
-    pub left: Vec<(Side, Vec<u8>)>,
-    /// Frames that went to Linux.
-    pub punted: Vec<(PuntClass, Side, Vec<u8>)>,
-    /// The reasons for which a packet was dropped.
+    pub left: Vec<Left>,
+    /// Frames that went to Linux; what is wrong about it: another frame than came in, or another class.
+    pub punted: Vec<Option<String>>,
+    /// The reasons for which packets were dropped, one for each.
     pub lost: Vec<&'static str>,
 }
+
+/// Frames of which any may go to Linux: pieces wait for each other.
+const RECENT: usize = 64;
 
 /// Servers that a recording has, at most.
 const SERVERS_MAX: u32 = 64;
@@ -72,6 +76,8 @@ pub struct Lab {
     plane: InProcess,
     store: Store,
     fib: Arc<Fib>,
+    /// Frames that came in last: what goes to Linux is one of them.
+    recent: VecDeque<Vec<u8>>,
     now_ms: u64,
     next_tick_ms: u64,
 }
@@ -103,6 +109,7 @@ impl Lab {
             plane: InProcess { director },
             store,
             fib,
+            recent: VecDeque::new(),
             now_ms: 0,
             next_tick_ms: period_ms(),
         })
@@ -130,8 +137,20 @@ impl Lab {
     /// # Errors
     /// If a stream fails.
     pub fn run<S: AsRef<str>>(&mut self, words: &[S]) -> Result<Said> {
+        self.program("ipvsadm", words)
+    }
+
+    /// The same by the name that has pvs's own words too.
+    ///
+    /// # Errors
+    /// If a stream fails.
+    pub fn pvsadm<S: AsRef<str>>(&mut self, words: &[S]) -> Result<Said> {
+        self.program("pvsadm", words)
+    }
+
+    fn program<S: AsRef<str>>(&mut self, name: &str, words: &[S]) -> Result<Said> {
         let words = words.iter().map(|word| word.as_ref().to_owned());
-        let argv: Vec<String> = std::iter::once("ipvsadm".to_owned()).chain(words).collect();
+        let argv: Vec<String> = std::iter::once(name.to_owned()).chain(words).collect();
         let names = FileNames::parse("", "");
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         let mut io = Io {
@@ -181,36 +200,48 @@ impl Lab {
         Ok(())
     }
 
-    /// Sets the sysctls of a recording, paths under /proc/sys.
-    ///
-    /// # Errors
-    /// If one can't be set.
-    pub fn sysctls(&mut self, recording: &Value) -> Result<()> {
-        let set = recording.get("sysctl").and_then(Value::as_object);
-        for (path, value) in set.into_iter().flatten() {
-            let is_default = SYSCTL_DEFAULTS
-                .iter()
-                .any(|(name, default)| path.ends_with(name) && Some(*default) == value.as_i64());
-            ensure!(is_default, "not built: sysctl {path}");
-        }
-        Ok(())
-    }
-
-    /// Sends a frame in by a side.
+    /// Sends a frame in by a side. What goes to Linux is answered as Linux would.
     ///
     /// # Errors
     /// If the director's buffers are exhausted.
-    pub fn send_frame(&mut self, side: Side, frame: &[u8]) -> Result<Sent> {
+    pub fn send_frame(&mut self, side: Side, frame: &[u8], ledger: &mut Ledger) -> Result<Sent> {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(frame.to_vec());
         let director = &mut self.plane.director;
         let before: HashMap<&str, u64> = director.losses().into_iter().collect();
-        let left = director.send(side, frame)?;
-        let mut lost = director.losses();
-        lost.retain(|(label, n)| before.get(label) != Some(n));
-        Ok(Sent {
-            left,
-            punted: director.punted(),
-            lost: lost.into_iter().map(|(label, _)| label).collect(),
-        })
+        // A packet that was lost and answered is told by its answer.
+        let mut answered = director.totals().icmp_sent;
+        let own = director.send(side, frame)?;
+        answered = director.totals().icmp_sent - answered;
+        let mut sent = Sent::default();
+        let left = |by| move |(side, frame)| Left { side, by, frame };
+        sent.left.extend(own.into_iter().map(left(By::Ipvs)));
+        for (class, _, punted) in director.punted() {
+            let done = linux::take(&self.fib, &punted);
+            sent.punted.push(odd(class, &punted, &done, &self.recent));
+            let (stand_in, by) = match done.is_local {
+                true => (StandIn::Stack, By::Stack),
+                false => (StandIn::Router, By::Route),
+            };
+            ledger.stand_in(stand_in);
+            if let Some((port, frame)) = done.sends {
+                let out = Side::of(port).context("a port")?;
+                ensure!(director.inject(out, &frame), "no room for Linux's answer");
+                sent.left
+                    .extend(director.collect().into_iter().map(left(by)));
+            }
+        }
+        for (label, after) in director.losses() {
+            for _ in before.get(label).copied().unwrap_or_default()..after {
+                match answered {
+                    0 => sent.lost.push(label),
+                    _ => answered -= 1,
+                }
+            }
+        }
+        Ok(sent)
     }
 
     /// What all servers have counted.
@@ -230,33 +261,43 @@ impl Lab {
             Side::Client => frames::from_client(packet),
             Side::Server => frames::from_server(1, packet),
         };
-        let director = &mut self.plane.director;
-        let before: HashMap<&str, u64> = director.losses().into_iter().collect();
-        let answered = director.totals().icmp_sent;
-        let left = director.send(side, &frame)?;
-        // A packet that was lost and answered is told by its answer.
-        let mut answered = director.totals().icmp_sent - answered;
-        let mut ways: Vec<Way> = left
-            .iter()
-            .map(|(out, frame)| Way::of_frame(side, *out, frame))
+        let sent = self.send_frame(side, &frame, ledger)?;
+        let ways = sent.left.iter();
+        let mut ways: Vec<Way> = ways
+            .map(|left| Way::of_frame(side, left.side, &left.frame, left.by))
             .collect();
-        for (class, _, frame) in director.punted() {
-            let (way, stand_in) = Way::of_punted(class, &frame, &self.fib);
-            ledger.stand_in(stand_in);
-            ways.push(way);
+        for odd in sent.punted.iter().flatten() {
+            ledger.fail(odd.clone());
         }
-        for (label, after) in director.losses() {
-            for _ in before.get(label).copied().unwrap_or_default()..after {
-                match answered {
-                    0 => ways.push(Way::Dropped(label)),
-                    _ => answered -= 1,
-                }
-            }
-        }
+        ways.extend(sent.lost.into_iter().map(Way::Dropped));
         if ways.is_empty() {
-            ways.push(Way::Dropped("uncounted"));
+            ways.push(match sent.punted.as_slice() {
+                [] => Way::Dropped("uncounted"),
+                _ => Way::Absorbed,
+            });
         }
         Ok(ways)
+    }
+}
+
+/// What is wrong about a frame that went to Linux: it is none that came in (only a packet for a server that is
+/// the director itself is translated), or it is in the class of others.
+fn odd(
+    class: PuntClass,
+    frame: &Vec<u8>,
+    done: &Done,
+    recent: &VecDeque<Vec<u8>>,
+) -> Option<String> {
+    let in_class = match class {
+        PuntClass::Local | PuntClass::Refused => done.is_local,
+        PuntClass::Forwarded => !done.is_local,
+        PuntClass::Neighbour | PuntClass::Control | PuntClass::Session => true,
+    };
+    let is_same = recent.contains(frame) || class == PuntClass::Local;
+    match (in_class, is_same) {
+        (false, _) => Some(format!("went to Linux as {}", class.label())),
+        (_, false) => Some("went to Linux changed".to_owned()),
+        _ => None,
     }
 }
 

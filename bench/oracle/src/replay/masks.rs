@@ -9,11 +9,13 @@ pub enum Mask {
     Identification,
     /// The flow label of an ICMPv6 message that the director makes.
     FlowLabel,
+    /// The times in a timestamp reply, and with them its checksum.
+    Times,
 }
 
 impl Mask {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Identification, Self::FlowLabel];
+    pub const ALL: [Self; 3] = [Self::Identification, Self::FlowLabel, Self::Times];
 
     /// What it is called in reports.
     #[must_use]
@@ -21,6 +23,7 @@ impl Mask {
         match self {
             Self::Identification => "identification",
             Self::FlowLabel => "flow label",
+            Self::Times => "times",
         }
     }
 
@@ -34,6 +37,10 @@ impl Mask {
                  IP ID and, with it, the header checksum."
             }
             Self::FlowLabel => "| ICMPv6 made by the director | 15-17 | flow label",
+            Self::Times => {
+                "| ICMP timestamp reply (14/0) | 36-37, 46-53 | receive and transmit time (ms since midnight \
+                 UTC), ICMP checksum |"
+            }
         }
     }
 }

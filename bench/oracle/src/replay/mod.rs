@@ -14,6 +14,7 @@ mod case;
 mod frame;
 mod lab;
 mod ledger;
+mod linux;
 mod listing;
 mod masks;
 mod packets;
@@ -22,6 +23,7 @@ mod report;
 mod sched;
 mod stated;
 mod states;
+mod sysctl;
 pub mod way;
 
 pub use alter::{ALTERED, Altered, alter};

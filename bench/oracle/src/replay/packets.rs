@@ -6,14 +6,14 @@
 
 use super::case::{Case, Line};
 use super::frame::{self, Bytes};
-use super::lab::{Lab, Sent};
+use super::lab::{Lab, Left, Sent};
 use super::ledger::Ledger;
 use super::listing::{Entry, Window, ms};
-use super::way::StandIn;
+use super::sysctl;
+use super::way::By;
 use crate::{Side, laboratory_with};
 use anyhow::{Context, Result, bail};
 use pvs_dataplane::fib::{Fib, FibBuilder, Target};
-use pvs_dataplane::punt::PuntClass;
 use pvs_proto::{Addr4, Addr6, V4, V6};
 use pvs_sched::Counters;
 use serde::Deserialize;
@@ -62,7 +62,7 @@ struct Written {
 
 /// A frame that left the director.
 #[derive(Deserialize)]
-struct Seen {
+pub(super) struct Seen {
     #[serde(rename = "if")]
     interface: String,
     by: String,
@@ -80,12 +80,17 @@ struct Counted {
 }
 
 impl Seen {
+    /// Linux's stack beside IPVS made it.
+    pub(super) fn is_stacks(&self) -> bool {
+        self.by == "stack"
+    }
+
     fn is_ipvs(&self) -> bool {
         self.by == "ipvs"
     }
 
     /// An ICMP error of the director's own.
-    fn is_error(&self) -> bool {
+    pub(super) fn is_error(&self) -> bool {
         let made = |by: &String| by == "__icmp_send" || by == "icmp6_send";
         self.via.iter().any(made)
     }
@@ -117,7 +122,7 @@ fn scenario(line: &Value) -> Result<Ledger> {
         }
     }
     let mut lab = Lab::at(|| fib(scenario.env.mtu_r, &unreachable))?;
-    lab.sysctls(line)?;
+    sysctl::set(&mut lab, line)?;
     lab.set_up(&commands)?;
     let mut run = Run {
         lab,
@@ -184,7 +189,9 @@ impl Run {
         let frame = frame::bytes(&packet.hex).context("a frame in hexadecimal")?;
         let counted = step.counted.as_ref().context("a packet has its counts")?;
         let before = self.lab.counted();
-        let sent = self.lab.send_frame(side(&packet.interface)?, &frame)?;
+        let sent = self
+            .lab
+            .send_frame(side(&packet.interface)?, &frame, &mut self.ledger)?;
         let here = self.lab.counted().since(before);
         self.compare_counts(counted, here);
         self.compare_frames(&step.out, sent)?;
@@ -212,16 +219,20 @@ impl Run {
     /// Frames of one side are compared in their order.
     fn compare_frames(&mut self, out: &[Seen], mut sent: Sent) -> Result<()> {
         let ledger = &mut self.ledger;
-        // Where the kernel's router judges a reply before its hook sees it, the director does too.
-        let is_own = |seen: &Seen| seen.is_ipvs() || (seen.is_error() && sent.punted.is_empty());
-        let (own, linux): (Vec<_>, Vec<_>) = out.iter().enumerate().partition(|(_, s)| is_own(s));
-        for (at, seen) in own {
+        for (at, seen) in out.iter().enumerate() {
             let field = format!("{}/out/{at}/hex", self.field);
             let recorded = frame::bytes(&seen.hex).context("a frame in hexadecimal")?;
             let side = side(&seen.interface)?;
-            let Some(place) = sent.left.iter().position(|(left, _)| *left == side) else {
-                let lost = &sent.lost;
+            // Where the kernel's router judges a reply before its hook sees it, the director does too.
+            let by = |by| match by {
+                By::Ipvs => seen.is_ipvs() || seen.is_error(),
+                By::Stack => seen.by == "stack",
+                By::Route => seen.by == "route" || (seen.by == "stack" && seen.is_error()),
+            };
+            let here = |left: &Left| left.side == side && by(left.by);
+            let Some(place) = sent.left.iter().position(here) else {
                 let bytes = recorded.len();
+                let lost = &sent.lost;
                 let text = format!(
                     "recorded {bytes} bytes on {}, here {lost:?}",
                     seen.interface
@@ -229,21 +240,14 @@ impl Run {
                 ledger.note(field, Some(text));
                 continue;
             };
-            let (_, here) = sent.left.remove(place);
-            Bytes::of(recorded, seen.is_error()).compare(ledger, field, &here);
+            let here = sent.left.remove(place).frame;
+            Bytes::of(recorded, seen).compare(ledger, field, &here);
         }
-        for (class, ..) in &sent.punted {
-            ledger.stand_in(match class {
-                PuntClass::Forwarded => StandIn::Router,
-                _ => StandIn::Stack,
-            });
-        }
-        let missed = (!linux.is_empty() && sent.punted.is_empty())
-            .then(|| format!("not Linux's: {:?}", sent.lost));
-        let sides: Vec<Side> = sent.left.iter().map(|(side, _)| *side).collect();
+        let sides: Vec<(Side, By)> = sent.left.iter().map(|left| (left.side, left.by)).collect();
         let extra =
             (!sides.is_empty()).then(|| format!("frames that were not recorded: {sides:?}"));
-        ledger.note(format!("{}/out", self.field), missed.or(extra));
+        let odd = sent.punted.into_iter().flatten().next();
+        ledger.note(format!("{}/out", self.field), extra.or(odd));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::case::{Case, Line};
 use super::lab::Lab;
 use super::ledger::Ledger;
 use super::listing::{Entry, Window, ms};
+use super::sysctl;
 use super::way::Way;
 use crate::{Side, frames};
 use anyhow::{Context, Result, bail};
@@ -89,7 +90,10 @@ pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
     let case = |value: Value| {
         let text = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let (name, group) = (text("scenario").unwrap_or_default(), text("scheduler"));
-        Case::from(Line { name, group, value })
+        Case::from(Line {
+            group,
+            ..Line::new(name, value)
+        })
     };
     lines.into_iter().map(case).collect()
 }
@@ -101,7 +105,7 @@ pub(super) fn replay(lines: &[Line]) -> Result<Vec<Ledger>> {
 fn scenario(line: &Value) -> Result<Ledger> {
     let scenario = Scenario::deserialize(line)?;
     let mut lab = Lab::new()?;
-    lab.sysctls(line)?;
+    sysctl::set(&mut lab, line)?;
     lab.set_up(&scenario.setup)?;
     let mut run = Run {
         lab,

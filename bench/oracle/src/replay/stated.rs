@@ -9,17 +9,20 @@ pub enum Stated {
     /// While no service is left, packets of connections are treated as with another service left; it excuses where
     /// such a packet goes, and state and timer of its connection from there on.
     LastService,
+    /// A queue of synchronisation that the kernel sizes by the machine's memory.
+    SyncQueue,
 }
 
 impl Stated {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::LastService];
+    pub const ALL: [Self; 2] = [Self::LastService, Self::SyncQueue];
 
     /// What it is called in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::LastService => "last service removed",
+            Self::SyncQueue => "sync_qlen_max",
         }
     }
 
@@ -30,6 +33,9 @@ impl Stated {
             Self::LastService => {
                 "pvs goes on to translate replies, and drops packets to the removed server as the kernel \
                  does while another service is left."
+            }
+            Self::SyncQueue => {
+                "`sync_qlen_max` is 0 until it is set, where the kernel derives it from its memory."
             }
         }
     }

@@ -8,10 +8,12 @@ use super::lab::Lab;
 use super::ledger::Ledger;
 use super::listing::{Entry, Window, load, ms};
 use super::stated::Stated;
+use super::sysctl;
 use super::way::Way;
 use crate::{Side, frames};
 use anyhow::{Context, Result, bail};
 use pvs_proto::Protocol;
+use pvs_proto::wire::sctp::chunk;
 use pvs_proto::wire::tcp::{ACK, FIN, PSH, RST, SYN};
 use serde::Deserialize;
 use serde_json::Value;
@@ -127,8 +129,14 @@ pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
                 }
                 last = Some(director);
             }
-            // The defaults of the sysctls are for readers.
-            _ => {}
+            _ => {
+                let name = text("kind").to_owned();
+                cases.push(Case::from(Line {
+                    is_case: false,
+                    ..Line::new(name, value)
+                }));
+                last = None;
+            }
         }
     }
     cases
@@ -137,7 +145,10 @@ pub(super) fn cases(lines: Vec<Value>) -> Vec<Case> {
 pub(super) fn replay(lines: &[Line]) -> Result<Vec<Ledger>> {
     let first = lines.first().context("a case has a line")?;
     let mut lab = Lab::new()?;
-    lab.sysctls(&first.value)?;
+    if first.value.get("values").is_some() {
+        return Ok(vec![sysctl::compare_defaults(&mut lab, &first.value)?]);
+    }
+    sysctl::set(&mut lab, &first.value)?;
     if first.value.get("steps").is_some() {
         let sequence = Sequence::deserialize(&first.value)?;
         lab.set_up(&sequence.setup)?;
@@ -229,7 +240,11 @@ fn run_transition(lab: &mut Lab, transition: &Transition) -> Result<Ledger> {
     lab.until(ms(transition.t));
     let (side, bytes) = packet_of(service, client, &transition.from, &transition.packet)?;
     let ways = lab.send(side, &bytes, &mut ledger)?;
-    let out: Vec<String> = ways.into_iter().filter_map(Way::kind).collect();
+    let told = match service {
+        Service::Sctp => Way::interface,
+        _ => Way::kind,
+    };
+    let out: Vec<String> = ways.into_iter().filter_map(told).collect();
     ledger.compare("/out", &transition.out, &out);
     state(
         lab,
@@ -293,9 +308,43 @@ fn packet_of(
             frames::ip(src.ip(), dst.ip(), Protocol::TCP, segment)
         }
         Service::Udp => frames::udp(src, dst, PAYLOAD),
-        Service::Sctp => bail!("SCTP packets can't be made here"),
+        Service::Sctp => {
+            let (tag, kind) = match (from, packet) {
+                ("C", "INIT") => (0, chunk::INIT),
+                ("C", _) => (1, chunk_type(packet)?),
+                _ => (2, chunk_type(packet)?),
+            };
+            let body: &[u8] = match kind {
+                chunk::INIT | chunk::INIT_ACK => INIT_BODY,
+                _ => &[0; 12],
+            };
+            let chunk = frames::sctp_chunk(src.port(), dst.port(), tag, kind, body);
+            frames::ip(src.ip(), dst.ip(), Protocol::SCTP, chunk)
+        }
     };
     Ok((side, bytes))
+}
+
+/// Of INIT and INIT ACK: initiate tag 7, window 65535, a stream each way, TSN 9.
+const INIT_BODY: &[u8] = &[0, 0, 0, 7, 0, 0, 0xff, 0xff, 0, 1, 0, 1, 0, 0, 0, 9];
+
+fn chunk_type(packet: &str) -> Result<u8> {
+    Ok(match packet {
+        "DATA" => chunk::DATA,
+        "INIT" => chunk::INIT,
+        "INIT_ACK" => chunk::INIT_ACK,
+        "SACK" => 3,
+        "HEARTBEAT" => 4,
+        "HEARTBEAT_ACK" => 5,
+        "ABORT" => chunk::ABORT,
+        "SHUTDOWN" => chunk::SHUTDOWN,
+        "SHUTDOWN_ACK" => chunk::SHUTDOWN_ACK,
+        "ERROR" => chunk::ERROR,
+        "COOKIE_ECHO" => chunk::COOKIE_ECHO,
+        "COOKIE_ACK" => chunk::COOKIE_ACK,
+        "SHUTDOWN_COMPLETE" => chunk::SHUTDOWN_COMPLETE,
+        _ => bail!("{packet} is no SCTP packet"),
+    })
 }
 
 fn signal(packet: &str) -> Result<u8> {

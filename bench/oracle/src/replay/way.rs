@@ -1,14 +1,11 @@
 //! What became of a packet, in the recordings' words.
 //!
-//! A frame that leaves is told by its side, its MAC and what is in it. A frame that goes to Linux
-//! is told by what the recorded Linux did with its like, and counted as a [`StandIn`].
+//! A frame that leaves is told by its side, its MAC and what is in it.
 
 use crate::Side;
-use pvs_dataplane::fib::{Fib, FibFamily, Route};
-use pvs_dataplane::punt::PuntClass;
 use pvs_dataplane::reason::DropReason;
 use pvs_proto::wire::tcp;
-use pvs_proto::{Checks, Family, MacAddr, Meta, Packet, Protocol, parse};
+use pvs_proto::{Checks, Family, Meta, Packet, Protocol, parse};
 use std::fmt;
 
 /// Who answers.
@@ -18,6 +15,8 @@ pub enum By {
     Ipvs,
     /// Linux beside it.
     Stack,
+    /// Linux beside it, which only forwarded it.
+    Route,
 }
 
 impl By {
@@ -25,6 +24,7 @@ impl By {
         match self {
             Self::Ipvs => "ipvs",
             Self::Stack => "stack",
+            Self::Route => "route",
         }
     }
 }
@@ -32,9 +32,9 @@ impl By {
 /// An answer that nothing here gives, and that is taken as given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StandIn {
-    /// A packet that went to Linux as a local one counts as answered by a stack without sockets.
+    /// A packet that went to Linux as a local one is answered by a stack without sockets.
     Stack,
-    /// A packet that went to Linux as a stranger's counts as forwarded by the laboratory's routes.
+    /// A packet that went to Linux as a stranger's is forwarded by the laboratory's routes.
     Router,
 }
 
@@ -75,26 +75,17 @@ pub struct IcmpKind {
     pub code: u8,
 }
 
-impl IcmpKind {
-    /// Port unreachable.
-    #[must_use]
-    pub const fn port_unreachable(v6: bool) -> Self {
-        let (kind, code) = if v6 { (1, 4) } else { (3, 3) };
-        Self { v6, kind, code }
-    }
-}
-
 impl Way {
     /// Of a frame that came out by a side after a packet had come in by another (or the same).
     #[must_use]
-    pub fn of_frame(came: Side, left: Side, frame: &[u8]) -> Self {
+    pub fn of_frame(came: Side, left: Side, frame: &[u8], by: By) -> Self {
         if let Some((v6, meta)) = facts(frame) {
             let icmp = matches!(meta.protocol, Protocol::ICMP | Protocol::ICMPV6);
             if icmp {
                 let at = usize::from(meta.l4);
                 let byte = |at: usize| frame.get(at).copied().unwrap_or_default();
                 let (kind, code) = (byte(at), byte(at + 1));
-                return Self::Icmp(IcmpKind { v6, kind, code }, By::Ipvs);
+                return Self::Icmp(IcmpKind { v6, kind, code }, by);
             }
             if came == left && meta.protocol == Protocol::TCP && meta.signal & tcp::RST != 0 {
                 return Self::Reset;
@@ -103,19 +94,6 @@ impl Way {
         match left {
             Side::Client => Self::Client,
             Side::Server => Self::Server(frame.get(5).copied().unwrap_or_default()),
-        }
-    }
-
-    /// Of a frame that went to Linux: what a stack without sockets and with the laboratory's routes
-    /// does with it.
-    #[must_use]
-    pub fn of_punted(class: PuntClass, frame: &[u8], fib: &Fib) -> (Self, StandIn) {
-        match class {
-            PuntClass::Local | PuntClass::Refused => (stack(frame), StandIn::Stack),
-            PuntClass::Forwarded => (routed(frame, fib), StandIn::Router),
-            PuntClass::Neighbour | PuntClass::Control | PuntClass::Session => {
-                (Self::Absorbed, StandIn::Stack)
-            }
         }
     }
 
@@ -192,45 +170,12 @@ fn facts(frame: &[u8]) -> Option<(bool, Facts)> {
     }
 }
 
-/// A stack without sockets: a reset for a segment that is none, port unreachable for a datagram.
-fn stack(frame: &[u8]) -> Way {
-    match facts(frame) {
-        Some((_, meta)) if meta.protocol == Protocol::TCP && meta.signal & tcp::RST == 0 => {
-            Way::Reset
-        }
-        Some((v6, meta)) if meta.protocol == Protocol::UDP => {
-            Way::Icmp(IcmpKind::port_unreachable(v6), By::Stack)
-        }
-        _ => Way::Absorbed,
-    }
-}
-
-/// The laboratory's routes.
-fn routed(frame: &[u8], fib: &Fib) -> Way {
-    fn towards<F: FibFamily>(fib: &Fib, dst: F::Addr) -> Option<(usize, MacAddr)> {
-        let Route::Hop(index) = fib.route::<F>(dst) else {
-            return None;
-        };
-        fib.hop(index).map(|hop| (usize::from(hop.port.0), hop.mac))
-    }
-    let hop = match parse(frame, Checks { ip_good: false }) {
-        Ok((_, Packet::V4(meta))) => towards::<pvs_proto::V4>(fib, meta.dst.addr),
-        Ok((_, Packet::V6(meta))) => towards::<pvs_proto::V6>(fib, meta.dst.addr),
-        _ => None,
-    };
-    match hop {
-        Some((port, _)) if port == usize::from(Side::Client.port().0) => Way::Client,
-        Some((_, mac)) => Way::Server(mac.0.last().copied().unwrap_or_default()),
-        None => Way::Absorbed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::frames::{self, from_client, tcp as segment};
     use crate::scenario::at;
-    use pvs_proto::wire::tcp::{ACK, RST, SYN};
+    use pvs_proto::wire::tcp::{RST, SYN};
 
     fn answer(message: &[u8], protocol: Protocol) -> Vec<u8> {
         let (vip, client) = (at("10.0.0.100:0").ip(), at("10.9.0.1:0").ip());
@@ -245,7 +190,7 @@ mod tests {
     #[test]
     fn frames_that_leave_are_told_by_side_mac_and_content() {
         let unreachable = answer(&[3, 3, 0xfc, 0xfc, 0, 0, 0, 0], Protocol::ICMP);
-        let way = Way::of_frame(Side::Client, Side::Client, &unreachable);
+        let way = Way::of_frame(Side::Client, Side::Client, &unreachable, By::Ipvs);
         assert_eq!(way.to().as_deref(), Some("icmp-3-3"));
         assert_eq!(
             (way.by(), way.kind().as_deref()),
@@ -256,31 +201,14 @@ mod tests {
             &frames::tcp_segment(80, 4001, 0, 0, RST, b""),
             Protocol::TCP,
         );
-        let left = |came| Way::of_frame(came, Side::Client, &reset);
+        let left = |came| Way::of_frame(came, Side::Client, &reset, By::Stack);
         assert_eq!(left(Side::Client), Way::Reset);
         assert_eq!(left(Side::Server), Way::Client, "a server's own");
 
         let mut request = from_client(&segment(at("10.9.0.1:4001"), at("10.0.0.100:80"), SYN, b""));
         request.splice(..6, frames::server_mac(16).0);
-        let way = Way::of_frame(Side::Client, Side::Server, &request);
+        let way = Way::of_frame(Side::Client, Side::Server, &request, By::Ipvs);
         assert_eq!(way.to().as_deref(), Some("rs16"));
-    }
-
-    #[test]
-    fn a_stack_without_sockets_resets_all_but_resets() {
-        let of = |signal| {
-            stack(&from_client(&segment(
-                at("10.9.0.1:4001"),
-                at("10.0.0.100:80"),
-                signal,
-                b"",
-            )))
-        };
-        assert_eq!(
-            (of(SYN), of(ACK), of(0)),
-            (Way::Reset, Way::Reset, Way::Reset)
-        );
-        assert_eq!(of(RST | ACK), Way::Absorbed);
     }
 
     #[test]
