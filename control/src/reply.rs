@@ -148,9 +148,6 @@ pub enum Feature {
         "pvsd was started with workers.steering = \"rxq\", which takes no masquerading: replies would miss their connection's worker"
     )]
     Masquerading,
-    /// `--start-daemon`.
-    #[error("pvsd does not support connection synchronisation yet")]
-    Synchronisation,
 }
 
 /// Five figures in the order of a listing's columns: totals, or rates per second.

@@ -43,6 +43,27 @@ fn altered_fields_are_told(suite: &str, seed: u64) {
     }
 }
 
+/// Builds the program that sessions are played to, as these tests were built.
+fn build_pvsadm() {
+    let folder = std::env::current_exe().unwrap();
+    let folder = folder.ancestors().nth(2).unwrap().file_name().unwrap();
+    let profile = match folder.to_str().unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    let built = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "-p", "pvs-control"])
+        .args(["--bin", "pvsadm", "--profile", profile])
+        .status();
+    assert!(built.unwrap().success());
+}
+
+#[test]
+fn altered_command_lines_are_told() {
+    build_pvsadm();
+    altered_fields_are_told("cli", 5);
+}
+
 #[test]
 fn altered_scheduling_is_told() {
     altered_fields_are_told("sched", 1);

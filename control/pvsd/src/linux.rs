@@ -13,7 +13,7 @@ use pvs_dataplane::fib::Fib;
 use pvs_dataplane::worker::ResolveRequest;
 use pvs_epoch::Publisher;
 use pvs_linux::neighbour::LOOK_AFTER;
-use pvs_linux::{Error, LocalAddresses, NeighbourKeeper, NewTap, Watcher};
+use pvs_linux::{Error, InterfaceState, LocalAddresses, NeighbourKeeper, NewTap, Watcher};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -29,12 +29,30 @@ const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is thought over which neighbours are managed.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Local addresses, to the store.
-struct Local(LocalAddresses);
+/// Local addresses and the devices of pvs, to the store.
+struct Local {
+    addresses: LocalAddresses,
+    devices: Vec<(String, u32)>,
+}
+
+impl Local {
+    fn of(addresses: &LocalAddresses, interfaces: &[InterfaceState]) -> Self {
+        let devices = interfaces.iter().map(|i| (i.ifname.clone(), i.mtu));
+        Self {
+            addresses: addresses.clone(),
+            devices: devices.collect(),
+        }
+    }
+}
 
 impl Locality for Local {
     fn is_local(&self, address: IpAddr) -> bool {
-        self.0.is_local(address)
+        self.addresses.is_local(address)
+    }
+
+    fn device_mtu(&self, name: &str) -> Option<u32> {
+        let device = self.devices.iter().find(|(device, _)| device == name);
+        device.map(|(_, mtu)| *mtu)
     }
 }
 
@@ -80,9 +98,9 @@ impl MirrorThread {
                         }
                     }
                     self.fibs.publish(update.fib);
-                    if local.as_ref() != Some(&update.local) {
+                    if local.as_ref() != Some(&update.local) || interfaces != update.interfaces {
                         self.store
-                            .set_locality(Arc::new(Local(update.local.clone())));
+                            .set_locality(Arc::new(Local::of(&update.local, &update.interfaces)));
                         local = Some(update.local);
                     }
                     if interfaces != update.interfaces {

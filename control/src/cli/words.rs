@@ -118,10 +118,10 @@ JSON: {\"drops\": [{\"reason\", \"place\": \"dropped\"|\"malformed\"|\"linux\"|\
 \"sentence\"}, ...]}; fields may be added, none changes its meaning.";
 
 const SYSCTL: &str = "\
-Shows the tunables, all of them or those that are named, or sets some: all of them, or none if one is
-refused. Names and values are those of /proc/sys/net/ipv4/vs; a name may have the prefix net.ipv4.vs
-or net/ipv4/vs. They last until pvsd ends: what is to stay goes into its configuration file,
-under [sysctl].
+Shows the tunables, all of them or those that are named, or sets some: all of them, or none if one
+is refused. Names and values are those of /proc/sys/net/ipv4/vs; a name may have the prefix
+net.ipv4.vs or net/ipv4/vs. They last until pvsd ends: what is to stay goes into its configuration
+file, under [sysctl].
 
 JSON: {\"sysctl\": {NAME: VALUE, ...}}, values as texts.";
 

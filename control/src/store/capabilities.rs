@@ -97,6 +97,6 @@ mod tests {
         assert!(set.has(Feature::Ipv6) && set.has(Feature::Tunnel));
         assert!(!set.has(Feature::Marks));
         assert!(!set.without(Feature::Ipv6).has(Feature::Ipv6));
-        assert!(Capabilities::ALL.has(Feature::Synchronisation));
+        assert!(Capabilities::ALL.has(Feature::Thresholds));
     }
 }

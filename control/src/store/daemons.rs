@@ -1,10 +1,9 @@
 //! The two synchronisation daemons as configuration: started, listed and stopped, with the defaults
 //! of `start_sync_thread`. What they send is not this crate's business.
 
-use super::Capabilities;
 use crate::command::{DaemonRequest, DaemonRole};
 use crate::plane::Locality;
-use crate::reply::{DaemonView, Feature, Refusal};
+use crate::reply::{DaemonView, Refusal};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The running daemons.
@@ -18,12 +17,8 @@ impl Daemons {
     pub(super) fn start(
         &mut self,
         request: &DaemonRequest,
-        capabilities: Capabilities,
         locality: &dyn Locality,
     ) -> Result<(), Refusal> {
-        if !capabilities.has(Feature::Synchronisation) {
-            return Err(Refusal::Unsupported(Feature::Synchronisation));
-        }
         if self.side(request.role).is_some() {
             return Err(Refusal::DaemonRuns);
         }

@@ -120,8 +120,7 @@ impl Store {
                 self.set_timeouts(*tcp_secs, *tcp_fin_secs, *udp_secs)?;
             }
             Command::StartDaemon(request) => {
-                self.daemons
-                    .start(request, self.capabilities, &*self.locality)?;
+                self.daemons.start(request, &*self.locality)?;
             }
             Command::StopDaemon(role) => self.daemons.stop(*role)?,
             Command::ListServices => {

@@ -1,7 +1,7 @@
 //! Recordings as they are stored: suites, the lines of their files, and the cases that lines make up.
 
 use super::ledger::Ledger;
-use super::{packets, sched, states};
+use super::{cli, packets, sched, states};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fmt;
@@ -30,6 +30,12 @@ pub struct Suite {
 
 /// Every suite that can be replayed.
 pub static SUITES: &[Suite] = &[
+    Suite {
+        name: "cli",
+        files: &["cli.jsonl"],
+        cases: cli::cases,
+        replay: cli::replay,
+    },
     Suite {
         name: "sched",
         files: &["sched.jsonl"],

@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What pvsd says of this dataplane.
-const CAPABILITIES: Capabilities = Capabilities::BASIC
+pub(super) const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
     .with(Feature::Tunnel);
 

@@ -11,11 +11,24 @@ pub enum Mask {
     FlowLabel,
     /// The times in a timestamp reply, and with them its checksum.
     Times,
+    /// The order of connections in a listing, and two seconds of the time that each has left.
+    ConnectionOrder,
+    /// Statistics right after traffic.
+    Figures,
+    /// Rates.
+    Rates,
 }
 
 impl Mask {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Identification, Self::FlowLabel, Self::Times];
+    pub const ALL: [Self; 6] = [
+        Self::Identification,
+        Self::FlowLabel,
+        Self::Times,
+        Self::ConnectionOrder,
+        Self::Figures,
+        Self::Rates,
+    ];
 
     /// What it is called in reports.
     #[must_use]
@@ -24,6 +37,9 @@ impl Mask {
             Self::Identification => "identification",
             Self::FlowLabel => "flow label",
             Self::Times => "times",
+            Self::ConnectionOrder => "order of connections",
+            Self::Figures => "figures right after traffic",
+            Self::Rates => "rates",
         }
     }
 
@@ -41,6 +57,14 @@ impl Mask {
                 "| ICMP timestamp reply (14/0) | 36-37, 46-53 | receive and transmit time (ms since midnight \
                  UTC), ICMP checksum |"
             }
+            Self::ConnectionOrder => {
+                "`-c` listings: the two heading lines exactly; the other lines as a set, each without its \
+                 `expire` column (or with it to within 2 s: see the sleeps before it)."
+            }
+            Self::Figures => {
+                "`--stats` right after traffic: everything but the five numbers of each line."
+            }
+            Self::Rates => "`--rate`: everything but the five numbers.",
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod alter;
 mod case;
+mod cli;
 mod frame;
 mod lab;
 mod ledger;

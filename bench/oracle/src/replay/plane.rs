@@ -7,6 +7,7 @@ use crate::Director;
 use pvs_control::{Connection, Cursor, Lag, Plane};
 use pvs_dataplane::worker::{PlaceInTable, Record};
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Index slots of the recorded kernel's connection table (`CONFIG_IP_VS_TAB_BITS=12`).
@@ -56,6 +57,54 @@ impl Plane for InProcess {
 
     fn table_size(&self) -> u64 {
         TABLE_SIZE
+    }
+}
+
+/// The director, shared with a control server in a thread of its own.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<InProcess>>);
+
+impl Shared {
+    /// Shares a director.
+    #[must_use]
+    pub fn new(plane: InProcess) -> Self {
+        Self(Arc::new(Mutex::new(plane)))
+    }
+
+    /// Does something with the director while nobody else does.
+    pub fn with<R>(&self, work: impl FnOnce(&mut InProcess) -> R) -> R {
+        // Whoever panicked with it has been told of; the director is in one piece all the same.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Plane for Shared {
+    fn publish(&mut self, snapshot: Snapshot) {
+        self.with(|plane| plane.publish(snapshot));
+    }
+
+    fn wait_seen(&mut self, version: u64, limit: Duration) -> Result<(), Lag> {
+        self.with(|plane| plane.wait_seen(version, limit))
+    }
+
+    fn counters(&self, server: ServerIndex) -> Counters {
+        self.with(|plane| plane.counters(server))
+    }
+
+    fn load(&self, server: ServerIndex) -> Load {
+        self.with(|plane| plane.load(server))
+    }
+
+    fn connections(
+        &mut self,
+        from: Cursor,
+        page: &mut Vec<Connection>,
+    ) -> Result<Option<Cursor>, Lag> {
+        self.with(|plane| plane.connections(from, page))
+    }
+
+    fn table_size(&self) -> u64 {
+        self.with(|plane| plane.table_size())
     }
 }
 
