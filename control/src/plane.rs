@@ -26,6 +26,14 @@ pub trait Plane: Send {
     /// A server's connections at this moment, summed over the workers.
     fn load(&self, server: ServerIndex) -> Load;
 
+    /// A server's templates at this moment.
+    fn templates(&self, _server: ServerIndex) -> u32 {
+        0
+    }
+
+    /// A server has got these thresholds: whether it is at the upper one is judged at once, as the kernel does.
+    fn judge_threshold(&self, _server: ServerIndex, _upper: u32, _lower: u32) {}
+
     /// Appends the next connections behind `from` to `page`, a bounded number, and returns where to go
     /// on; `None` when there are no more. A connection that lives through the whole listing appears
     /// exactly once.

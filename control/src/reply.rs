@@ -125,6 +125,9 @@ pub enum Feature {
     /// `-p`.
     #[error("pvsd does not support persistent services yet")]
     Persistence,
+    /// `--pe`.
+    #[error("pvsd does not support persistence engines yet")]
+    Engine,
     /// `-o`.
     #[error("pvsd does not support one-packet scheduling yet")]
     OnePacket,

@@ -9,10 +9,13 @@ use crate::punt::{INJECT_RING_MAX, InjectRing, Injector, PUNT_RING_MAX, PuntRing
 use crate::slab::{Backing, SlabError};
 use crate::stats::WorkerStats;
 use crate::steering::{Steering, WorkerIndex};
-use crate::table::HashKeys;
+use crate::table::{HashKeys, Tuple};
 use crate::worker::{Access, Mailbox, ResolveRequest, Shared, Worker, WorkerConfig};
 use crossbeam::queue::ArrayQueue;
 use pvs_epoch::{Publisher, Reader};
+use pvs_proto::{Addr4, Addr6, Endpoint, Family};
+use pvs_sched::persistence::TemplateKey;
+use pvs_sched::templates::Templates;
 use pvs_sched::{AllCells, Cells, Counters, Load, ServerIndex, Snapshot};
 use std::sync::Arc;
 
@@ -28,6 +31,8 @@ pub struct EngineConfig {
     pub connections_v6: u32,
     /// Real servers.
     pub servers: usize,
+    /// Templates of persistent services over IPv4; there is room for a quarter as many over IPv6.
+    pub templates: usize,
     /// What memory the tables shall be of.
     pub backing: Backing,
     /// The tables' secret.
@@ -42,6 +47,7 @@ impl Default for EngineConfig {
             connections_v4: 65_536,
             connections_v6: 16_384,
             servers: 4096,
+            templates: 16_384,
             backing: Backing::Ordinary,
             keys: HashKeys::random(),
             rehearse_failure: false,
@@ -91,6 +97,66 @@ pub struct Engine<P: Port> {
     pub injector: Injector<P::Buf>,
     /// The workers' rings.
     pub handover: HandOver<P::Buf>,
+    /// What all workers know of servers.
+    pub servers: Servers,
+}
+
+/// What workers share of servers beside the configuration; touched only when a connection begins or ends.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// Their connections over all workers, and which are at their threshold.
+    pub loads: AllCells,
+    /// The templates of persistent services.
+    pub templates: Arc<TemplateTables>,
+}
+
+impl Servers {
+    /// Of the workers that have these cells. All memory is taken here.
+    pub fn new(config: &EngineConfig, cells: impl IntoIterator<Item = Arc<Cells>>) -> Self {
+        Self {
+            loads: AllCells::new(cells),
+            templates: Arc::new(TemplateTables::new(config)),
+        }
+    }
+}
+
+/// Templates of both families.
+#[derive(Debug)]
+pub struct TemplateTables {
+    /// Of IPv4.
+    pub v4: Templates<Addr4>,
+    /// Of IPv6.
+    pub v6: Templates<Addr6>,
+    /// Their secret.
+    pub keys: HashKeys,
+}
+
+impl TemplateTables {
+    fn new(config: &EngineConfig) -> Self {
+        Self {
+            v4: Templates::new(config.templates, config.servers),
+            v6: Templates::new(config.templates.div_ceil(4), config.servers),
+            keys: config.keys,
+        }
+    }
+
+    /// The hash of a template's key, which is like a packet's tuple but for the client's port.
+    pub(crate) fn hash<F: Family>(&self, key: &TemplateKey<F::Addr>) -> u64 {
+        let end = |addr, port| Endpoint { addr, port };
+        self.keys.hash::<F>(&Tuple {
+            protocol: key.protocol,
+            src: end(key.client, 0),
+            dst: end(key.virtual_, key.port),
+        })
+    }
+
+    /// Templates of a server.
+    #[must_use]
+    pub fn of_server(&self, server: ServerIndex) -> u32 {
+        self.v4
+            .of_server(server)
+            .saturating_add(self.v6.of_server(server))
+    }
 }
 
 impl<P: Port> Engine<P> {
@@ -123,6 +189,7 @@ impl<P: Port> Engine<P> {
         let (fibs, fib_readers) = pvs_epoch::channel(Fib::default(), workers);
         let handles: Vec<Handle<P::Buf>> = (0..workers).map(|_| Handle::new(config)).collect();
         let engine = Self {
+            servers: Servers::new(config, handles.iter().map(|h| Arc::clone(&h.cells))),
             workers: vec![],
             snapshots,
             fibs,
@@ -147,13 +214,12 @@ impl<P: Port> Engine<P> {
         settle: &(impl Fn(WorkerIndex) + Sync),
     ) -> Result<Self, SlabError> {
         let count = u32::from(steering.workers()).max(1);
-        let loads = AllCells::new(self.handles.iter().map(|handle| Arc::clone(&handle.cells)));
         let seats = seats(ports, steering.workers());
         let parts = self.handles.iter().zip(seats).zip(readers).zip(fib_readers);
         for (index, (((handle, ports), snapshots), fibs)) in (0u16..).zip(parts) {
             let shared = Shared {
                 cells: Arc::clone(&handle.cells),
-                loads: loads.clone(),
+                servers: self.servers.clone(),
                 handover: self.handover.clone(),
                 stats: Arc::clone(&handle.stats),
                 punt: Arc::clone(&self.punt),

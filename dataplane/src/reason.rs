@@ -21,6 +21,10 @@ pvs_proto::reasons! {
         TtlExceeded => "ttl_exceeded",
         /// The service has no server that may take a new connection.
         NoServer => "no_server",
+        /// A defence against floods: one of so many packets that would begin a connection is dropped (`drop_packet`).
+        Defence => "defence",
+        /// The client is the masqueraded server itself: it would get its own packet back.
+        Hairpin => "hairpin",
         /// The connection's server was removed from its service.
         ServerRemoved => "server_removed",
         /// There is no route, or the next hop does not answer.
@@ -37,6 +41,10 @@ pvs_proto::reasons! {
         TableFull => "table_full",
         /// Both buckets of the connection are full and nothing in them can move.
         BucketFull => "bucket_full",
+        /// There is no room for another template of a persistent service.
+        TemplatesFull => "templates_full",
+        /// Another worker held the client's template for too long.
+        TemplatesBusy => "templates_busy",
         /// The server's replies could not be told from those of another connection.
         ReplyCollision => "reply_collision",
         /// The server is a loopback address of the director, which no packet from outside may be translated to.

@@ -6,7 +6,7 @@
 //! A service has no cell: it is the sum of its servers and of what removed ones had counted.
 
 use crate::service::ServerIndex;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
 /// One worker's view of one server.
@@ -62,6 +62,12 @@ impl Load {
         self.active as u64 + 1
     }
 
+    /// All connections.
+    #[must_use]
+    pub const fn total(self) -> u32 {
+        self.active.saturating_add(self.inactive)
+    }
+
     /// The connections of two blocks together.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
@@ -109,23 +115,59 @@ impl Loads for Cells {
 
 /// The blocks of all workers: a server's connections wherever they are. Each worker's are read as they
 /// are at the moment, which costs a cache line for each worker and only when a connection begins.
+///
+/// With them goes which servers are at their threshold: a matter of all workers' connections, judged when one
+/// begins or ends and when a threshold is edited.
 #[derive(Clone, Debug)]
-pub struct AllCells(Arc<[Arc<Cells>]>);
+pub struct AllCells {
+    blocks: Arc<[Arc<Cells>]>,
+    overloaded: Arc<[AtomicBool]>,
+}
 
 impl AllCells {
     /// Over the blocks of these workers.
     #[must_use]
     pub fn new(blocks: impl IntoIterator<Item = Arc<Cells>>) -> Self {
-        Self(blocks.into_iter().collect())
+        let blocks: Arc<[_]> = blocks.into_iter().collect();
+        let servers = blocks.first().map_or(0, |cells| cells.0.len());
+        Self {
+            blocks,
+            overloaded: (0..servers).map(|_| AtomicBool::new(false)).collect(),
+        }
+    }
+
+    /// Judges whether a server with these thresholds is at the upper one (IP_VS_DEST_F_OVERLOAD): from there on, until
+    /// it is below the lower one, or below three quarters of the upper one if there is no lower.
+    pub fn judge(&self, server: ServerIndex, upper: u32, lower: u32) {
+        let Some(flag) = self.overloaded.get(server.0 as usize) else {
+            return;
+        };
+        let all = u64::from(self.load(server).total());
+        let (upper, lower) = (u64::from(upper), u64::from(lower));
+        let is_below = match lower {
+            0 => all * 4 < upper * 3,
+            _ => all < lower,
+        };
+        if upper != 0 && all >= upper {
+            flag.store(true, Relaxed);
+        } else if upper == 0 || is_below {
+            flag.store(false, Relaxed);
+        }
     }
 }
 
 impl Loads for AllCells {
     #[inline]
     fn load(&self, server: ServerIndex) -> Load {
-        self.0
+        self.blocks
             .iter()
             .fold(Load::default(), |sum, block| sum.plus(block.load(server)))
+    }
+
+    #[inline]
+    fn overloaded(&self, server: ServerIndex) -> bool {
+        let flag = self.overloaded.get(server.0 as usize);
+        flag.is_some_and(|flag| flag.load(Relaxed))
     }
 }
 
@@ -225,6 +267,37 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the kernel was seen doing with UDP connections and `-x`, `-y`, edits included.
+    #[test]
+    fn a_threshold_has_a_memory() {
+        let cells = Arc::new(Cells::new(1));
+        let all = AllCells::new([Arc::clone(&cells)]);
+        let server = ServerIndex(0);
+        let cell = cells.get(server).unwrap();
+        let with = |connections: u32, upper, lower| {
+            while cell.load().total() < connections {
+                cell.open(false);
+            }
+            while cell.load().total() > connections {
+                cell.close(false);
+            }
+            all.judge(server, upper, lower);
+            all.overloaded(server)
+        };
+        assert!(!with(1, 2, 0) && with(2, 2, 0));
+        assert!(!with(2, 3, 0), "raised to above what there is");
+        assert!(with(3, 3, 0) && with(3, 2, 0));
+        assert!(!with(3, 10, 9), "below a lower threshold of its own");
+        assert!(with(5, 2, 0), "lowered to below what there is");
+        assert!(
+            with(4, 4, 0) && with(4, 6, 1),
+            "raised, but not below the lower one"
+        );
+        assert!(with(3, 4, 0) && !with(2, 4, 0), "three quarters of four");
+        assert!(with(4, 4, 2) && with(2, 4, 2) && !with(1, 4, 2));
+        assert!(with(4, 4, 2) && !with(4, 0, 0), "without a threshold");
+    }
 
     #[test]
     fn a_cell_counts_what_happened_and_nothing_else() {

@@ -9,10 +9,12 @@
 pub mod cells;
 pub mod config;
 pub mod limits;
+pub mod persistence;
 pub mod scheduler;
 pub mod service;
 pub mod snapshot;
 mod sync;
+pub mod templates;
 pub mod tunables;
 
 pub use cells::{AllCells, Cells, Counters, Load, Loads};

@@ -3,7 +3,7 @@
 //! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place in the
 //! indices) and for each server (its name), and replaces the one service that it changes.
 
-use crate::config::{AddressFamily, ServerConfig, ServerKey, ServiceKey, Tunnel};
+use crate::config::{AddressFamily, ServerConfig, ServiceKey};
 use crate::service::{ServerIndex, Service, ServiceIndex};
 use crate::tunables::Tunables;
 use core::net::IpAddr;
@@ -12,12 +12,26 @@ use pvs_proto::state::Timeouts;
 use pvs_proto::{Addr4, Addr6, Address, Family, Protocol, V4, V6};
 use std::sync::Arc;
 
+/// FTP's control connection: such a service takes its data connections too.
+pub const FTP: u16 = 21;
+/// Where active FTP's data comes from.
+pub const FTP_DATA: u16 = 20;
+/// The first port that any process may use (`ip_unprivileged_port_start`): passive FTP's data may be on it.
+const UNPRIVILEGED: u16 = 1024;
+
 /// The services of one family by what a packet carries.
 #[derive(Clone, Debug)]
 pub struct Index<A> {
     by_port: HashMap<(Protocol, A, u16), ServiceIndex>,
     /// How many services have the address, whatever their ports.
     by_addr: HashMap<(Protocol, A), u32>,
+    /// How many services take more ports than their own: those of FTP, and those on port 0.
+    wide: u32,
+}
+
+/// A service on this port takes others' packets too.
+const fn is_wide(protocol: Protocol, port: u16) -> bool {
+    port == 0 || (port == FTP && protocol.0 == Protocol::TCP.0)
 }
 
 impl<A> Default for Index<A> {
@@ -25,6 +39,7 @@ impl<A> Default for Index<A> {
         Self {
             by_port: HashMap::new(),
             by_addr: HashMap::new(),
+            wide: 0,
         }
     }
 }
@@ -33,6 +48,7 @@ impl<A: Address> Index<A> {
     fn put(&mut self, protocol: Protocol, addr: A, port: u16, index: ServiceIndex) {
         if self.by_port.insert((protocol, addr, port), index).is_none() {
             *self.by_addr.entry((protocol, addr)).or_default() += 1;
+            self.wide += u32::from(is_wide(protocol, port));
         }
     }
 
@@ -40,6 +56,7 @@ impl<A: Address> Index<A> {
         if self.by_port.remove(&(protocol, addr, port)).is_none() {
             return;
         }
+        self.wide = self.wide.saturating_sub(is_wide(protocol, port).into());
         if let Some(count) = self.by_addr.get_mut(&(protocol, addr)) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -62,7 +79,7 @@ pub struct Snapshot {
     available: Vec<bool>,
     /// The server of each cell. It stays when the server is removed: connections still ask, and the
     /// cell is given to no other server before the last of them has ended.
-    names: Vec<Option<(ServerKey, Tunnel)>>,
+    servers: Vec<Option<ServerConfig>>,
     v4: Index<Addr4>,
     v6: Index<Addr6>,
 }
@@ -96,6 +113,35 @@ impl Snapshot {
     ) -> Option<&Service> {
         let index = *F::index(self).by_port.get(&(protocol, addr, port))?;
         self.service(index)
+    }
+
+    /// The service that takes a packet, in the kernel's order (`ip_vs_service_find`): its port's own; for a
+    /// port that may be of FTP's data, the service of FTP; the service on port 0, which takes every port.
+    #[inline]
+    pub fn serving<F: SnapshotFamily>(
+        &self,
+        protocol: Protocol,
+        addr: F::Addr,
+        port: u16,
+    ) -> Option<&Service> {
+        let exact = self.lookup::<F>(protocol, addr, port);
+        if exact.is_some() || F::index(self).wide == 0 {
+            return exact;
+        }
+        self.wide::<F>(protocol, addr, port)
+    }
+
+    #[cold]
+    fn wide<F: SnapshotFamily>(
+        &self,
+        protocol: Protocol,
+        addr: F::Addr,
+        port: u16,
+    ) -> Option<&Service> {
+        let may_be_ftp = protocol == Protocol::TCP && (port == FTP_DATA || port >= UNPRIVILEGED);
+        let ftp = may_be_ftp.then(|| self.lookup::<F>(protocol, addr, FTP));
+        ftp.flatten()
+            .or_else(|| self.lookup::<F>(protocol, addr, 0))
     }
 
     /// True if a service has this address, whatever its port.
@@ -144,14 +190,8 @@ impl Snapshot {
     /// The server that has this cell, or had it last: packets of its connections may still want its
     /// address, and a listing its name.
     #[must_use]
-    pub fn server(&self, index: ServerIndex) -> Option<ServerKey> {
-        self.tunnel(index).map(|(key, _)| key)
-    }
-
-    /// The same, with how its packets are put into a tunnel if they go through one.
-    #[must_use]
-    pub fn tunnel(&self, index: ServerIndex) -> Option<(ServerKey, Tunnel)> {
-        self.names.get(index.0 as usize).copied().flatten()
+    pub fn server(&self, index: ServerIndex) -> Option<&ServerConfig> {
+        self.servers.get(index.0 as usize)?.as_ref()
     }
 
     /// The lowest slot without a service.
@@ -168,7 +208,7 @@ impl Snapshot {
         self.set_index(service.config.key, Some(index));
         for server in service.servers() {
             self.set_available(server.index, true);
-            self.set_name(server.index, &server.config);
+            self.set_server(server.index, server.config);
         }
         let at = index.0 as usize;
         if self.services.len() <= at {
@@ -234,13 +274,13 @@ impl Snapshot {
         }
     }
 
-    fn set_name(&mut self, server: ServerIndex, config: &ServerConfig) {
+    fn set_server(&mut self, server: ServerIndex, config: ServerConfig) {
         let at = server.0 as usize;
-        if self.names.len() <= at {
-            self.names.resize(at + 1, None);
+        if self.servers.len() <= at {
+            self.servers.resize(at + 1, None);
         }
-        if let Some(slot) = self.names.get_mut(at) {
-            *slot = Some((config.key, config.tunnel));
+        if let Some(slot) = self.servers.get_mut(at) {
+            *slot = Some(config);
         }
     }
 

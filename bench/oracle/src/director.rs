@@ -3,7 +3,7 @@
 use crate::{frames, laboratory};
 use anyhow::{Context, Result, ensure};
 use crossbeam::queue::ArrayQueue;
-use pvs_dataplane::engine::{self, Engine, EngineConfig, Handle};
+use pvs_dataplane::engine::{self, Engine, EngineConfig, Handle, Servers};
 use pvs_dataplane::fib::{Fib, PortIndex};
 use pvs_dataplane::memory::{Cable, MemoryBuf, MemoryPool, MemoryPort};
 use pvs_dataplane::port::{Buf, Caps, Pool};
@@ -54,6 +54,7 @@ pub struct Director {
     workers: Vec<Worker<MemoryPort>>,
     handles: Vec<Handle<MemoryBuf>>,
     injector: Injector<MemoryBuf>,
+    servers: Servers,
     snapshots: Publisher<Snapshot>,
     fibs: Publisher<Fib>,
     punt: Arc<PuntRings<MemoryBuf>>,
@@ -113,6 +114,7 @@ impl Director {
             workers: engine.workers,
             handles: engine.handles,
             injector: engine.injector,
+            servers: engine.servers,
             snapshots: engine.snapshots,
             fibs: engine.fibs,
             punt: engine.punt,
@@ -299,6 +301,12 @@ impl Director {
     #[must_use]
     pub fn load(&self, server: ServerIndex) -> Load {
         engine::load(&self.handles, server)
+    }
+
+    /// What the workers share of servers.
+    #[must_use]
+    pub fn servers(&self) -> &Servers {
+        &self.servers
     }
 
     /// Buffers that are neither in the engine nor on a cable nor in a ring.

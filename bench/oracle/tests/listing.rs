@@ -174,9 +174,7 @@ impl Plane for Turning {
         from: Cursor,
         into: &mut Vec<Connection>,
     ) -> Result<Option<Cursor>, Lag> {
-        let v6 = from.0 >> 32 != 0;
-        let place = from.0 as u32;
-        let (records, next) = page(&mut self.director, PlaceInTable { v6, place });
+        let (records, next) = page(&mut self.director, PlaceInTable::unpacked(from.0));
         into.extend(records.iter().map(|record| Connection {
             protocol: record.protocol.name(),
             expires_secs: record.expires_secs,
@@ -187,7 +185,7 @@ impl Plane for Turning {
             method: record.method,
         }));
         self.pages.fetch_add(1, SeqCst);
-        Ok(next.map(|next| Cursor(u64::from(next.v6) << 32 | u64::from(next.place))))
+        Ok(next.map(|next| Cursor(next.packed())))
     }
 
     fn table_size(&self) -> u64 {

@@ -45,6 +45,7 @@ impl Subject {
             connections_v4: args.flows.saturating_add(1024).saturating_mul(workers),
             connections_v6: 1024,
             servers: 64,
+            templates: 512,
             backing,
             keys: HashKeys::random(),
             rehearse_failure: false,

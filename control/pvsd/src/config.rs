@@ -165,6 +165,8 @@ pub struct TableConfig {
     pub connections6: Option<u32>,
     /// Real servers over all services.
     pub servers: u32,
+    /// Templates of persistent services over IPv4; a quarter as many fit over IPv6.
+    pub templates: u32,
 }
 
 impl Default for TableConfig {
@@ -173,6 +175,7 @@ impl Default for TableConfig {
             connections: 1 << 20,
             connections6: None,
             servers: 4096,
+            templates: 65_536,
         }
     }
 }
@@ -353,6 +356,11 @@ fn check(config: &Config) -> Result<()> {
         (1..=pvs_sched::limits::SERVERS_MAX as u32).contains(&servers),
         "table.servers is {servers}: 1 to {} are possible",
         pvs_sched::limits::SERVERS_MAX
+    );
+    let templates = config.table.templates;
+    ensure!(
+        (512..=1 << 21).contains(&templates),
+        "table.templates is {templates}: 512 to 2097152 are possible"
     );
     config.control.mode()?;
     let mut tunables = Tunables::default();

@@ -105,7 +105,15 @@ impl<'a> Crew<'a> {
             board,
         };
         let size = u64::from(config.table.connections);
-        let mut plane = Dataplane::new(handles, engine.snapshots, tell_servers, size, inspector);
+        let shared = engine.servers;
+        let mut plane = Dataplane::new(
+            handles,
+            shared,
+            engine.snapshots,
+            tell_servers,
+            size,
+            inspector,
+        );
         if let Some(snapshot) = store.take_snapshot() {
             plane.publish(snapshot);
         }

@@ -23,6 +23,10 @@ use pvs_proto::{V4, V6};
 /// What this dataplane can do.
 const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
+    .with(Feature::OnePacket)
+    .with(Feature::Persistence)
+    .with(Feature::Sctp)
+    .with(Feature::Thresholds)
     .with(Feature::Tunnel)
     .with(Feature::GueGre);
 
@@ -102,6 +106,7 @@ fn engine(
         connections_v4: table.connections,
         connections_v6,
         servers: table.servers as usize,
+        templates: table.templates as usize,
         backing: if reserved.is_some() {
             Backing::Huge
         } else {

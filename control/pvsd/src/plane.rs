@@ -4,7 +4,7 @@ use crate::status::Inspector;
 use crossbeam::channel::Sender;
 use pvs_control::status::{LossView, StatusView};
 use pvs_control::{Connection, Cursor, Lag, Plane};
-use pvs_dataplane::engine::{self, Handle};
+use pvs_dataplane::engine::{self, Handle, Servers};
 use pvs_dataplane::worker::{PlaceInTable, Record};
 use pvs_dpdk::Mbuf;
 use pvs_epoch::Publisher;
@@ -19,13 +19,14 @@ const LOOK_PERIOD: Duration = Duration::from_micros(100);
 /// How long a worker may take to fill a page: it does so in its next turn.
 const PAGE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// The bit of a cursor that says IPv6; the places are below it, the worker above.
-const V6: u64 = 1 << 32;
+/// Where the worker is in a cursor; the place in its tables is below.
 const WORKER_SHIFT: u32 = 40;
+const _: () = assert!(WORKER_SHIFT >= PlaceInTable::BITS);
 
 /// The dataplane, to control.
 pub struct Dataplane {
     handles: Vec<Handle<Mbuf>>,
+    shared: Servers,
     snapshots: Publisher<Snapshot>,
     /// Versions of the store's and of the publisher's, of what is not seen by all yet.
     versions: VecDeque<(u64, u64)>,
@@ -38,6 +39,7 @@ impl Dataplane {
     /// Publishes by `snapshots`, tells the servers' addresses to whoever keeps their next hops resolved.
     pub fn new(
         handles: Vec<Handle<Mbuf>>,
+        shared: Servers,
         snapshots: Publisher<Snapshot>,
         servers: Sender<Vec<IpAddr>>,
         table_size: u64,
@@ -45,6 +47,7 @@ impl Dataplane {
     ) -> Self {
         Self {
             handles,
+            shared,
             snapshots,
             versions: VecDeque::new(),
             servers,
@@ -95,6 +98,14 @@ impl Plane for Dataplane {
         engine::load(&self.handles, server)
     }
 
+    fn templates(&self, server: ServerIndex) -> u32 {
+        self.shared.templates.of_server(server)
+    }
+
+    fn judge_threshold(&self, server: ServerIndex, upper: u32, lower: u32) {
+        self.shared.loads.judge(server, upper, lower);
+    }
+
     fn connections(
         &mut self,
         from: Cursor,
@@ -104,11 +115,7 @@ impl Plane for Dataplane {
         let Some(handle) = self.handles.get(worker) else {
             return Ok(None);
         };
-        let place = PlaceInTable {
-            v6: from.0 & V6 != 0,
-            place: from.0 as u32,
-        };
-        handle.mailbox.ask(place);
+        handle.mailbox.ask(PlaceInTable::unpacked(from.0));
         let until = Instant::now() + PAGE_TIME_MAX;
         let answer = loop {
             if let Some(answer) = handle.mailbox.answer() {
@@ -121,12 +128,7 @@ impl Plane for Dataplane {
         };
         page.extend(answer.records.iter().map(connection));
         Ok(match answer.next {
-            Some(next) => {
-                let family = if next.v6 { V6 } else { 0 };
-                Some(Cursor(
-                    (worker as u64) << WORKER_SHIFT | family | u64::from(next.place),
-                ))
-            }
+            Some(next) => Some(Cursor((worker as u64) << WORKER_SHIFT | next.packed())),
             None if worker + 1 < self.handles.len() => {
                 Some(Cursor((worker as u64 + 1) << WORKER_SHIFT))
             }
@@ -164,6 +166,7 @@ mod tests {
     use super::*;
     use crate::status::tests::inspector;
     use pvs_control::status::WorkerState;
+    use pvs_dataplane::engine::EngineConfig;
 
     #[test]
     fn a_worker_that_stands_still_is_named_after_the_time_for_it_and_holds_up_no_longer() {
@@ -174,7 +177,8 @@ mod tests {
         let (tell, _heard) = crossbeam::channel::unbounded();
         let inspector = inspector(&[1000, 0]);
         let handles = inspector.handles.clone();
-        let mut plane = Dataplane::new(handles, snapshots, tell, 4096, inspector);
+        let shared = Servers::new(&EngineConfig::default(), []);
+        let mut plane = Dataplane::new(handles, shared, snapshots, tell, 4096, inspector);
         let mut snapshot = Snapshot::default();
         snapshot.version = 7;
         plane.publish(snapshot);

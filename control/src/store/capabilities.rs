@@ -54,6 +54,7 @@ impl Capabilities {
             ),
             (config.key.family() == AddressFamily::Ipv6, Feature::Ipv6),
             (config.persistence.is_some(), Feature::Persistence),
+            (config.engine.is_some(), Feature::Engine),
             (
                 config.flags.has(ServiceFlags::ONE_PACKET),
                 Feature::OnePacket,

@@ -63,6 +63,11 @@ pub(super) const ZERO: Counters = Counters {
     out_bytes: 0,
 };
 
+/// Neither a connection nor a template refers to the cell.
+fn is_idle(plane: &dyn Plane, index: ServerIndex) -> bool {
+    plane.load(index) == Load::default() && plane.templates(index) == 0
+}
+
 /// The book of all cells.
 #[derive(Clone, Debug)]
 pub(super) struct CellBook {
@@ -181,7 +186,7 @@ impl CellBook {
                     version,
                     idle_periods,
                 } => {
-                    let idle = *version <= seen && plane.load(at) == Load::default();
+                    let idle = *version <= seen && is_idle(plane, at);
                     *idle_periods = if idle { *idle_periods + 1 } else { 0 };
                     if *idle_periods >= TRASH_PERIODS {
                         forgotten.push(at);
@@ -202,7 +207,7 @@ impl CellBook {
             let idle = self.removed.values().copied().find(|index| {
                 let left =
                     |e: &Entry| matches!(e.life, Life::Removed { version, .. } if version <= seen);
-                self.entry(*index).is_some_and(left) && plane.load(*index) == Load::default()
+                self.entry(*index).is_some_and(left) && is_idle(plane, *index)
             });
             self.forget(idle.ok_or(Refusal::Full)?);
         }

@@ -107,7 +107,7 @@ impl Store {
             Command::DeleteService(key) => self.delete_service(key, plane)?,
             Command::Flush => self.flush(plane),
             Command::AddServer { service, server } => self.add_server(service, server, plane)?,
-            Command::EditServer { service, server } => self.edit_server(service, server)?,
+            Command::EditServer { service, server } => self.edit_server(service, server, plane)?,
             Command::DeleteServer { service, server } => {
                 self.delete_server(service, *server, plane)?;
             }
@@ -289,7 +289,7 @@ impl Store {
                 config: server.config,
                 active: load.active,
                 inactive: load.inactive,
-                persistent: 0,
+                persistent: plane.templates(server.index),
                 stats: self.cells.stats(server.index, plane),
                 rates: self.cells.rates(server.index),
             }

@@ -30,6 +30,7 @@ impl Store {
         self.judge_features(config)?;
         let id = self.books.get(key).map_or(0, |b| b.id);
         let index = self.cells.take(*key, id, config.key, plane)?;
+        plane.judge_threshold(index, config.upper_threshold, config.lower_threshold);
         let next = self.service(key).map(|s| s.with_server(index, *config));
         self.put(next.ok_or(Refusal::ServiceUndefined)?);
         Ok(())
@@ -39,11 +40,13 @@ impl Store {
         &mut self,
         key: &ServiceKey,
         config: &ServerConfig,
+        plane: &dyn Plane,
     ) -> Result<(), Refusal> {
         let service = self.service(key).ok_or(Refusal::ServiceUndefined)?;
         judge_server(key, config)?;
-        service.server(config.key).ok_or(Refusal::ServerUnknown)?;
+        let server = service.server(config.key).ok_or(Refusal::ServerUnknown)?;
         self.judge_features(config)?;
+        plane.judge_threshold(server.index, config.upper_threshold, config.lower_threshold);
         let next = service.with_edited_server(*config);
         self.put(next);
         Ok(())

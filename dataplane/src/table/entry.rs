@@ -7,6 +7,7 @@ use super::Tuple;
 use super::index::Direction;
 use crate::fib::HopIndex;
 use pvs_proto::{Endpoint, Family, Protocol, Ticks, V4, V6};
+use pvs_sched::templates::TemplateRef;
 use pvs_sched::{Method, ServerIndex, ServiceIndex};
 use zerocopy::{FromZeros, Immutable, KnownLayout};
 
@@ -20,6 +21,12 @@ pub struct EntryIndex(pub(super) u32);
 impl EntryIndex {
     /// No entry.
     pub const NONE: Self = Self(NIL >> 1);
+
+    /// The entry in a place that [`Table::scan`](super::Table::scan) counts.
+    #[must_use]
+    pub const fn of_place(place: u32) -> Self {
+        Self(place)
+    }
 
     #[inline]
     pub(super) fn get(self) -> usize {
@@ -112,8 +119,8 @@ pub struct Entry<F: Family> {
     pub(super) reserved: u16,
     pub(super) server_index: u32,
     pub(super) service_index: u32,
-    /// The firewall mark of the service, or the template that controls this connection; 0 is none.
-    pub mark_or_template: u32,
+    /// The template that controls this connection, if any.
+    pub(super) template: u32,
     /// How long it lives without a packet.
     pub timeout: Ticks,
     /// When it expires.
@@ -160,7 +167,7 @@ impl<F: Family> Entry<F> {
             reserved: 0,
             server_index: server_index.0,
             service_index: service_index.0,
-            mark_or_template: 0,
+            template: TemplateRef::NONE.0,
             timeout,
             deadline: timeout,
             packets: 0,
@@ -190,6 +197,18 @@ impl<F: Family> Entry<F> {
     #[must_use]
     pub fn service_index(&self) -> ServiceIndex {
         ServiceIndex(self.service_index)
+    }
+
+    /// The template that controls it.
+    #[inline]
+    #[must_use]
+    pub fn template(&self) -> TemplateRef {
+        TemplateRef(self.template)
+    }
+
+    /// Lets a template control it.
+    pub fn set_template(&mut self, template: TemplateRef) {
+        self.template = template.0;
     }
 
     /// The next hop towards the client, if it belongs to this version of the forwarding information.

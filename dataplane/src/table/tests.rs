@@ -59,7 +59,7 @@ fn the_layout_is_what_the_documents_say() {
         reserved,
         server_index,
         service_index,
-        mark_or_template,
+        template,
         timeout,
         deadline,
         packets,

@@ -9,9 +9,10 @@ use super::schedule;
 use crate::port::Buf;
 use crate::reason::DropReason;
 use crate::table::{Direction, Entry, EntryIndex, Flags, Table, Tuple};
-use pvs_proto::state::{self, TcpState, Variant};
-use pvs_proto::wire::tcp;
-use pvs_proto::{Family, Fragment, Meta, Protocol};
+use pvs_proto::state::{self, SctpState, TcpState};
+use pvs_proto::wire::{sctp, tcp};
+use pvs_proto::{Fragment, Meta, Protocol};
+use pvs_sched::ServerIndex;
 
 /// What becomes of one packet.
 #[inline]
@@ -30,26 +31,68 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
         return schedule::miss(view, table, hops, item, buf);
     };
     if direction == Direction::Request
-        && may_begin_anew(table, at, &item.meta)
+        && is_first(&item.meta)
+        && begins_anew(view, table, at)
         && view.fib.is_local::<F>(item.meta.dst.addr)
     {
-        if let Some(entry) = table.remove(at) {
-            ended(view, &entry);
-        }
-        return schedule::miss(view, table, hops, item, buf);
+        return anew(view, table, hops, item, buf, at);
     }
     established(view, table, hops, item, buf, at, direction)
 }
 
-/// A SYN on a connection that is over ends it, to be scheduled anew (`conn_reuse_mode` 1). The kernel
-/// asks for no other flag here (`is_new_conn`): a SYN with RST ends it as well, and begins none.
+/// A packet that clients begin connections with (`is_new_conn`). The kernel asks for no other flag here: a
+/// SYN with RST counts as well, though it begins none.
 #[inline]
-fn may_begin_anew<F: HopFamily>(table: &Table<F>, at: EntryIndex, meta: &Meta<F>) -> bool {
-    meta.protocol == Protocol::TCP
-        && meta.signal & tcp::SYN != 0
-        && table.get(at).is_some_and(|e| {
-            e.state == TcpState::TimeWait as u8 || e.state == TcpState::Close as u8
-        })
+fn is_first<F: HopFamily>(meta: &Meta<F>) -> bool {
+    match meta.protocol {
+        Protocol::TCP => meta.signal & tcp::SYN != 0,
+        Protocol::SCTP => meta.signal == sctp::chunk::INIT,
+        _ => false,
+    }
+}
+
+/// Such a packet ends this connection, to be scheduled anew: its server takes no more of them
+/// (`expire_nodest_conn`), or it is over (`conn_reuse_mode`) and no template holds the client to its server.
+#[cold]
+fn begins_anew<F: HopFamily>(view: &View<'_>, table: &Table<F>, at: EntryIndex) -> bool {
+    let Some(entry) = table.get(at) else {
+        return false;
+    };
+    let tunables = &view.config.tunables;
+    let server = view.config.server(entry.server_index());
+    if tunables.expire_nodest_conn != 0 && server.is_some_and(|server| server.weight == 0) {
+        return true;
+    }
+    let mode = tunables.conn_reuse_mode;
+    if mode == 0 || entry.template().is_some() {
+        return false;
+    }
+    let is = |state: TcpState| entry.state == state as u8;
+    match entry.protocol() {
+        Protocol::TCP => {
+            let closing = is(TcpState::FinWait) && entry.flags.has(Flags::NO_OUTPUT);
+            is(TcpState::TimeWait) || is(TcpState::Close) || (mode & 2 != 0 && closing)
+        }
+        Protocol::SCTP => entry.state == SctpState::Closed as u8,
+        _ => false,
+    }
+}
+
+/// Ends a connection, and takes the packet for one without.
+#[cold]
+#[inline(never)]
+fn anew<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    hops: &mut ServerHops,
+    item: &Item<F>,
+    buf: &mut B,
+    at: EntryIndex,
+) -> Verdict {
+    if let Some(entry) = table.remove(at) {
+        ended(view, &entry);
+    }
+    schedule::miss(view, table, hops, item, buf)
 }
 
 /// A packet of a connection that is in the table.
@@ -74,7 +117,10 @@ pub(super) fn established<F: HopFamily, B: Buf>(
     }
     let listed = view.config.is_available(entry.server_index());
     if !listed && direction == Direction::Request {
-        return Verdict::drop(DropReason::ServerRemoved);
+        return match view.config.tunables.expire_nodest_conn {
+            0 => Verdict::drop(DropReason::ServerRemoved),
+            _ => anew(view, table, hops, item, buf, at),
+        };
     }
     let (meta, old_timeout) = (&item.meta, entry.timeout);
     let verdict = match direction {
@@ -113,7 +159,7 @@ fn is_still_local<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) -> bool {
 ///
 /// A call of it is seen in the benchmark, so each of its few callers has its own copy.
 #[inline(always)]
-pub(super) fn advance<F: Family>(
+pub(super) fn advance<F: HopFamily>(
     view: &View<'_>,
     entry: &mut Entry<F>,
     meta: &Meta<F>,
@@ -127,7 +173,7 @@ pub(super) fn advance<F: Family>(
         state: entry.state,
         signal: meta.signal,
     };
-    let step = state::advance(&view.config.timeouts, Variant::Normal, event);
+    let step = state::advance(&view.config.timeouts, view.variant, event);
     let cell = view.cells.get(entry.server_index());
     if step.is_active == entry.flags.has(Flags::INACTIVE) {
         if let Some(cell) = cell {
@@ -143,6 +189,9 @@ pub(super) fn advance<F: Family>(
     if !step.no_output {
         entry.flags = entry.flags.without(Flags::NO_OUTPUT);
     }
+    if step.assures && entry.template().is_some() {
+        F::templates(view).assure(entry.template());
+    }
     entry.state = step.state;
     entry.timeout = step.timeout;
     entry.deadline = view.now.after(step.timeout);
@@ -157,9 +206,33 @@ pub(super) fn advance<F: Family>(
     }
 }
 
-/// A connection is over: its server has one less.
-pub(super) fn ended<F: Family>(view: &View<'_>, entry: &Entry<F>) {
-    if let Some(cell) = view.cells.get(entry.server_index()) {
+/// A connection has begun: its server has one more, an inactive one at first.
+pub(super) fn began(view: &View<'_>, server: ServerIndex) {
+    if let Some(cell) = view.cells.get(server) {
+        cell.open(false);
+        cell.count_connection();
+    }
+    judge_threshold(view, server);
+}
+
+/// A connection is over: its server has one less, and so has its template.
+pub(super) fn ended<F: HopFamily>(view: &View<'_>, entry: &Entry<F>) {
+    let server = entry.server_index();
+    if let Some(cell) = view.cells.get(server) {
         cell.close(!entry.flags.has(Flags::INACTIVE));
+    }
+    judge_threshold(view, server);
+    if entry.template().is_some() {
+        F::templates(view).release(entry.template());
+    }
+}
+
+/// Whether the server takes more connections may have changed.
+fn judge_threshold(view: &View<'_>, server: ServerIndex) {
+    if let Some(config) = view.config.server(server) {
+        if config.upper_threshold != 0 {
+            let (upper, lower) = (config.upper_threshold, config.lower_threshold);
+            view.servers.loads.judge(server, upper, lower);
+        }
     }
 }

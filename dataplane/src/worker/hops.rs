@@ -10,13 +10,27 @@ use crate::fib::{FibFamily, Hop, HopIndex, Route};
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::table::Entry;
-use pvs_proto::Parse;
+use pvs_proto::{Addr4, Addr6, Parse, V4, V6};
+use pvs_sched::templates::Templates;
 use pvs_sched::{ServerIndex, SnapshotFamily};
 
 /// A family that the engine forwards: it can be parsed, looked up, routed and rewritten.
-pub(super) trait HopFamily: FibFamily + SnapshotFamily + Parse + ErrorFamily {}
+pub(super) trait HopFamily: FibFamily + SnapshotFamily + Parse + ErrorFamily {
+    /// The templates of its persistent services.
+    fn templates<'a>(view: &View<'a>) -> &'a Templates<Self::Addr>;
+}
 
-impl<F: FibFamily + SnapshotFamily + Parse + ErrorFamily> HopFamily for F {}
+impl HopFamily for V4 {
+    fn templates<'a>(view: &View<'a>) -> &'a Templates<Addr4> {
+        &view.servers.templates.v4
+    }
+}
+
+impl HopFamily for V6 {
+    fn templates<'a>(view: &View<'a>) -> &'a Templates<Addr6> {
+        &view.servers.templates.v6
+    }
+}
 
 /// A next hop, or what becomes of a packet that has none: it waits for one, or goes to Linux, or is lost.
 pub(super) type Way<'a> = Result<&'a Hop, Verdict>;

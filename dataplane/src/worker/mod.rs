@@ -8,7 +8,9 @@
 //! way to a thread that was stopped within its own push or pop of the same ring.
 
 mod admit;
+mod connect;
 mod decide;
+mod defence;
 mod dispatch;
 mod encapsulation;
 mod forward;
@@ -31,10 +33,11 @@ mod waiting;
 pub use icmp::{
     ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND, ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND,
 };
-pub use listing::{Mailbox, Page, PlaceInTable, Record};
+pub use listing::{Mailbox, Page, Part, PlaceInTable, Record};
 pub use run::{Clock, Idle, MonotonicClock, run};
 pub use waiting::ResolveRequest;
 
+use crate::engine::Servers;
 use crate::fib::{Fib, PortIndex};
 use crate::handover::HandOver;
 use crate::port::{Batch, Buf, Port};
@@ -44,11 +47,13 @@ use crate::stats::WorkerStats;
 use crate::steering::{Steering, WorkerIndex};
 use crate::table::{EXPIRE_BUDGET, HashKeys, Table};
 use crossbeam::queue::ArrayQueue;
-use hops::ServerHops;
+use defence::{Defence, Hands};
+use hops::{HopFamily, ServerHops};
 use lane::{Lanes, Verdicts};
 use pvs_epoch::Reader;
+use pvs_proto::state::Variant;
 use pvs_proto::{Family, Ticks, V4, V6};
-use pvs_sched::{AllCells, Cells, Snapshot};
+use pvs_sched::{Cells, Snapshot};
 use std::sync::Arc;
 use waiting::WaitingRoom;
 
@@ -57,8 +62,8 @@ use waiting::WaitingRoom;
 pub struct Shared<B> {
     /// Its servers' cells.
     pub cells: Arc<Cells>,
-    /// The cells of all workers: what schedulers compare.
-    pub loads: AllCells,
+    /// What all workers know of servers.
+    pub servers: Servers,
     /// The workers' rings.
     pub handover: HandOver<B>,
     /// Its counters.
@@ -102,7 +107,9 @@ struct View<'a> {
     fib: &'a Fib,
     now: Ticks,
     cells: &'a Cells,
-    loads: &'a AllCells,
+    servers: &'a Servers,
+    defence: &'a Defence,
+    variant: Variant,
     stats: &'a WorkerStats,
     resolve: &'a ArrayQueue<ResolveRequest>,
     index: WorkerIndex,
@@ -134,6 +141,9 @@ struct State<B> {
     v6: Table<V6>,
     hops: ServerHops,
     waiting: WaitingRoom<B>,
+    hands: Hands,
+    /// The tick in which templates were looked at last.
+    swept: Ticks,
 }
 
 /// A worker. [`poll`](Self::poll) is its whole life. It shares no cache line with another one beside it.
@@ -146,6 +156,7 @@ pub struct Worker<P: Port> {
     shared: Shared<P::Buf>,
     index: WorkerIndex,
     steering: Steering,
+    defence: Defence,
     rehearse_failure: bool,
 }
 
@@ -166,6 +177,8 @@ impl<P: Port> Worker<P> {
             v6: Table::new(config.connections_v6, config.keys, config.backing)?,
             hops: ServerHops::new(config.servers),
             waiting: WaitingRoom::new(),
+            hands: Hands::default(),
+            swept: Ticks(0),
         };
         let ports = ports
             .into_iter()
@@ -183,6 +196,7 @@ impl<P: Port> Worker<P> {
             shared,
             index: config.index,
             steering: config.steering,
+            defence: Defence::default(),
             rehearse_failure: config.rehearse_failure,
         })
     }
@@ -199,15 +213,23 @@ impl<P: Port> Worker<P> {
             shared,
             index,
             steering,
+            defence,
             rehearse_failure,
         } = self;
+        let now = Ticks::at_nanos(nanos);
+        let configuration = config.poll();
+        defence.keep_up(&mut state.hands, configuration, now, || {
+            [room(&state.v4), room(&state.v6)]
+        });
         let mut view = View {
             arrived: Arrived::FromPort,
-            config: config.poll(),
+            config: configuration,
             fib: fib.poll(),
-            now: Ticks::at_nanos(nanos),
+            now,
             cells: &shared.cells,
-            loads: &shared.loads,
+            servers: &shared.servers,
+            variant: defence.variant(&configuration.tunables),
+            defence,
             stats: &shared.stats,
             resolve: &shared.resolve,
             index: *index,
@@ -328,14 +350,29 @@ fn carry<P: Port>(
 
 /// Ends connections whose time has come, a bounded number in each turn.
 fn expire<B>(view: &View<'_>, state: &mut State<B>) {
-    expire_family(view, &mut state.v4);
-    expire_family(view, &mut state.v6);
+    expire_family(view, &mut state.v4, &mut state.hands);
+    expire_family(view, &mut state.v6, &mut state.hands);
+    if state.swept != view.now {
+        state.swept = view.now;
+        let (worker, workers) = (view.index.0.into(), view.steering.workers().into());
+        view.servers.templates.v4.sweep(view.now, worker, workers);
+        view.servers.templates.v6.sweep(view.now, worker, workers);
+    }
 }
 
-fn expire_family<F: Family>(view: &View<'_>, table: &mut Table<F>) {
+fn expire_family<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, hands: &mut Hands) {
     let mut budget = EXPIRE_BUDGET;
     while let Some(entry) = table.expire(view.now, &mut budget) {
         decide::ended(view, &entry);
         view.stats.count_expired();
     }
+    if view.defence.drops_entries() {
+        defence::drop_entries(view, table, hands);
+    }
+}
+
+/// How many more connections fit into a table, and how many in all.
+fn room<F: Family>(table: &Table<F>) -> (u32, u32) {
+    let all = table.capacity();
+    (all.saturating_sub(table.len()), all)
 }

@@ -4,7 +4,7 @@
 //! matches a service but may not begin a connection goes to Linux, which answers a TCP segment with RST.
 
 use super::View;
-use super::decide::{ended, established};
+use super::connect::{Failed, connect};
 use super::hops::{HopFamily, ServerHops};
 use super::lane::{Item, Verdict, other_owner};
 use super::{icmp, related};
@@ -13,17 +13,11 @@ use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::steering::Mode;
-use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
-use pvs_proto::state::Timeouts;
+use crate::table::{Direction, Table, Tuple};
 use pvs_proto::wire::{sctp, tcp};
-use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
-use pvs_sched::{Flow, Method, Server, Service};
-
-/// Servers that are tried in turn when a reply tuple is taken, at most.
-const COLLISION_TRIES: usize = 8;
-
-/// The port that active FTP's data comes from: never scheduled.
-const FTP_DATA: u16 = 20;
+use pvs_proto::{Address, Fragment, Meta, Protocol};
+use pvs_sched::Service;
+use pvs_sched::snapshot::{FTP, FTP_DATA};
 
 /// What becomes of a packet that no connection is known for.
 pub(super) fn miss<F: HopFamily, B: Buf>(
@@ -49,24 +43,41 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     if meta.src.addr.is_martian_source() || view.fib.is_local::<F>(meta.src.addr) {
         return Verdict::drop(DropReason::MartianSource);
     }
-    if !begins(meta) {
+    if !begins(view, meta) {
         return Verdict::Punt(PuntClass::Refused);
     }
-    match connect(view, table, item, service) {
-        Ok(at) => established(view, table, hops, item, buf, at, Direction::Request),
-        Err(DropReason::NoServer) => no_server(view, hops, meta, buf),
-        Err(reason) => Verdict::drop(reason),
+    if view.defence.drops_packet() {
+        return Verdict::drop(DropReason::Defence);
+    }
+    // Data of active FTP comes from a server, or belongs to one.
+    if meta.src.port == FTP_DATA {
+        return Verdict::Punt(PuntClass::Refused);
+    }
+    let own_port = service.config.key.port();
+    let is_others = own_port != 0 && own_port != meta.dst.port;
+    if is_others && service.config.persistence.is_none() {
+        return leave(view, hops, meta, buf, service);
+    }
+    match connect(view, table, hops, item, buf, service) {
+        Ok(verdict) => verdict,
+        Err(Failed::NoServer) => leave(view, hops, meta, buf, service),
+        Err(Failed::Dropped(reason)) => Verdict::drop(reason),
     }
 }
 
-/// As `ip_vs_leave`: dropped, and answered as if nobody listened on the port.
+/// No server takes it: dropped, and answered as if nobody listened on the port. What a service of FTP gets for its
+/// data connections may be another program's (`ip_vs_leave`).
 #[cold]
-fn no_server<F: HopFamily, B: Buf>(
+fn leave<F: HopFamily, B: Buf>(
     view: &View<'_>,
     hops: &mut ServerHops,
     meta: &Meta<F>,
     buf: &mut B,
+    service: &Service,
 ) -> Verdict {
+    if service.config.key.port() == FTP && meta.dst.port != FTP {
+        return Verdict::Punt(class(view, meta));
+    }
     match icmp::answer(view, hops, meta, buf, icmp::Error::NoServer) {
         Some((answer, _)) => {
             view.stats.count_dropped(DropReason::NoServer, 1);
@@ -102,93 +113,25 @@ pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &I
 #[inline]
 fn service<'a, F: HopFamily>(view: &View<'a>, meta: &Meta<F>) -> Option<&'a Service> {
     view.config
-        .lookup::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
+        .serving::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
         .filter(|_| view.fib.is_local::<F>(meta.dst.addr))
 }
 
-/// May this packet begin a connection?
-fn begins<F: HopFamily>(meta: &Meta<F>) -> bool {
-    if meta.src.port == FTP_DATA {
-        return false;
-    }
+/// May this packet begin a connection? The kernel takes every segment with SYN but resets, also answers to a SYN and
+/// those that say FIN as well, which no sound client sends (RFC 9293 section 3.10.7.2).
+fn begins<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> bool {
+    const LONE: u8 = tcp::SYN | tcp::ACK | tcp::FIN | tcp::RST;
+    let tunables = &view.config.tunables;
     match meta.protocol {
-        Protocol::TCP => meta.signal & (tcp::SYN | tcp::RST) == tcp::SYN,
+        Protocol::TCP if tunables.sloppy_tcp != 0 => meta.signal & tcp::RST == 0,
+        Protocol::TCP if tunables.strict_compat != 0 => {
+            meta.signal & (tcp::SYN | tcp::RST) == tcp::SYN
+        }
+        Protocol::TCP => meta.signal & LONE == tcp::SYN,
+        Protocol::SCTP if tunables.sloppy_sctp != 0 => meta.signal != sctp::chunk::ABORT,
         Protocol::SCTP => meta.signal == sctp::chunk::INIT,
         _ => true,
     }
-}
-
-/// Schedules a connection and enters it.
-fn connect<F: HopFamily>(
-    view: &View<'_>,
-    table: &mut Table<F>,
-    item: &Item<F>,
-    service: &Service,
-) -> Result<EntryIndex, DropReason> {
-    let flow = Flow {
-        client: item.meta.src,
-        virtual_: item.meta.dst,
-        now: view.now,
-    };
-    let picked = service
-        .pick(&flow, view.loads)
-        .ok_or(DropReason::NoServer)?;
-    // Where another client's replies from that server would look the same, the next server will do.
-    let others = service
-        .servers()
-        .iter()
-        .filter(|s| s.index != picked.index && s.config.weight > 0);
-    for server in core::iter::once(picked).chain(others.take(COLLISION_TRIES)) {
-        match enter(view, table, item, service, server) {
-            Ok(at) => return Ok(at),
-            Err(Refused::Collision) => {}
-            Err(Refused::Full) => return Err(DropReason::TableFull),
-            Err(Refused::BucketFull) => return Err(DropReason::BucketFull),
-        }
-    }
-    Err(DropReason::ReplyCollision)
-}
-
-fn enter<F: HopFamily>(
-    view: &View<'_>,
-    table: &mut Table<F>,
-    item: &Item<F>,
-    service: &Service,
-    server: &Server,
-) -> Result<EntryIndex, Refused> {
-    let method = server.config.method;
-    let addr = match F::addr(server.config.key.address) {
-        Some(addr) => addr,
-        // A tunnel may lead to a server of the other family, whose name is in the snapshot alone.
-        None if method == Method::Tunnel => F::Addr::default(),
-        None => return Err(Refused::Collision),
-    };
-    let to = Endpoint {
-        addr,
-        port: server.config.key.port,
-    };
-    let entry = Entry::new(
-        &Tuple::of(&item.meta),
-        to,
-        method,
-        server.index,
-        service.index,
-        Timeouts::NEW,
-    );
-    let at = match table.insert(entry, view.now) {
-        Err(Refused::Full) => {
-            let (class, evicted) = table.evict(view.now).ok_or(Refused::Full)?;
-            ended(view, &evicted);
-            view.stats.count_evicted(class);
-            table.insert(entry, view.now)?
-        }
-        other => other?,
-    };
-    if let Some(cell) = view.cells.get(server.index) {
-        cell.open(false);
-        cell.count_connection();
-    }
-    Ok(at)
 }
 
 /// BGP (RFC 4271), and BFD: control and echo on a link, control over several hops (RFC 5881, RFC 5883).

@@ -105,8 +105,8 @@ impl Tunnels {
 
     #[cold]
     fn find<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Tunnel, Way<'a>) {
-        let configured = view.config.tunnel(server);
-        let (ends, way) = match configured.map(|(name, _)| name.address) {
+        let configured = view.config.server(server);
+        let (ends, way) = match configured.map(|config| config.key.address) {
             Some(IpAddr::V4(address)) => {
                 let to = Addr4::from(address);
                 let from = view.fib.source::<V4>(to);
@@ -131,7 +131,7 @@ impl Tunnels {
         let tunnel = Tunnel {
             ends: ends.unwrap_or_default(),
             encapsulation: configured
-                .map(|(_, tunnel)| Encapsulation::of(&tunnel))
+                .map(|config| Encapsulation::of(&config.tunnel))
                 .unwrap_or_default(),
         };
         if let Some(slot) = self.0.get_mut(server.0 as usize) {

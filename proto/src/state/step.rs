@@ -28,6 +28,23 @@ pub enum Variant {
     Normal,
     /// A connection is held embryonic until the server has answered.
     Secure,
+    /// As `Normal`, but a segment without flags, which no sound stack sends, changes nothing.
+    Tolerant,
+    /// As `Secure`, with the same exception.
+    TolerantSecure,
+}
+
+impl Variant {
+    /// The tables under `secure_tcp`, or not; exactly the kernel's, or not.
+    #[must_use]
+    pub const fn of(is_secure: bool, is_strict: bool) -> Self {
+        match (is_secure, is_strict) {
+            (false, true) => Self::Normal,
+            (true, true) => Self::Secure,
+            (false, false) => Self::Tolerant,
+            (true, false) => Self::TolerantSecure,
+        }
+    }
 }
 
 /// A packet of a connection.

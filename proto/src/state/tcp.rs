@@ -55,7 +55,7 @@ pub enum Event {
 const STATES: usize = 16;
 const EVENTS: usize = 8;
 const DIRECTIONS: usize = 4;
-const VARIANTS: usize = 2;
+const VARIANTS: usize = 4;
 const CELLS: usize = VARIANTS * DIRECTIONS * EVENTS * STATES;
 
 /// Every transition. A state byte or a direction that does not exist leads to CLOSE.
@@ -158,10 +158,13 @@ const fn cells() -> [u8; CELLS] {
     while cell < VARIANTS * DIRECTIONS * Event::ALL.len() * State::ALL.len() {
         let (rest, state) = (cell / State::ALL.len(), cell % State::ALL.len());
         let (rest, event) = (rest / Event::ALL.len(), rest % Event::ALL.len());
-        let (is_secure, direction) = (rest / DIRECTIONS == 1, rest % DIRECTIONS);
+        let (variant, direction) = (rest / DIRECTIONS, rest % DIRECTIONS);
+        let is_secure = variant % 2 == 1;
+        let is_tolerant = variant / 2 == 1;
         let row = (rest * EVENTS + event) * STATES;
         let (from, event) = (State::ALL[state], Event::ALL[event]);
         cells[row + state] = match direction {
+            _ if is_tolerant && matches!(event, Event::Nothing) => from as u8,
             0 => input(is_secure, from, event) as u8,
             1 => output(is_secure, from, event) as u8,
             2 => input_only(is_secure, from, event) as u8,
@@ -302,6 +305,28 @@ mod tests {
                 .map(|(event, from, to)| (*direction, *event, *from, *to))
         });
         assert_eq!(changed, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn tolerance_is_about_segments_without_flags_alone() {
+        let pairs = [
+            (Variant::Normal, Variant::Tolerant),
+            (Variant::Secure, Variant::TolerantSecure),
+        ];
+        for (strict, tolerant) in pairs {
+            for (direction, state) in DIRECTIONS.iter().flat_map(|d| State::ALL.map(|s| (*d, s))) {
+                for event in Event::ALL {
+                    let to = next(tolerant, direction, state as u8, event);
+                    let expected = match event {
+                        Event::Nothing => state as u8,
+                        _ => next(strict, direction, state as u8, event),
+                    };
+                    assert_eq!(to, expected, "{direction:?} {state:?} {event:?}");
+                }
+            }
+        }
+        assert_eq!(Variant::of(true, true), Variant::Secure);
+        assert_eq!(Variant::of(false, false), Variant::Tolerant);
     }
 
     #[test]

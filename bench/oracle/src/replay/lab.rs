@@ -28,7 +28,12 @@ use std::sync::Arc;
 /// What pvsd says of this dataplane.
 pub(super) const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
-    .with(Feature::Tunnel);
+    .with(Feature::OnePacket)
+    .with(Feature::Persistence)
+    .with(Feature::Sctp)
+    .with(Feature::Thresholds)
+    .with(Feature::Tunnel)
+    .with(Feature::GueGre);
 
 /// What a command said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

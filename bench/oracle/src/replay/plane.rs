@@ -13,9 +13,6 @@ use std::time::Duration;
 /// Index slots of the recorded kernel's connection table (`CONFIG_IP_VS_TAB_BITS=12`).
 const TABLE_SIZE: u64 = 4096;
 
-/// The bit of a cursor that says IPv6; the place is below it.
-const V6: u64 = 1 << 32;
-
 /// The director, to control.
 pub struct InProcess {
     /// Itself.
@@ -39,20 +36,22 @@ impl Plane for InProcess {
         self.director.load(server)
     }
 
+    fn templates(&self, server: ServerIndex) -> u32 {
+        self.director.servers().templates.of_server(server)
+    }
+
+    fn judge_threshold(&self, server: ServerIndex, upper: u32, lower: u32) {
+        self.director.servers().loads.judge(server, upper, lower);
+    }
+
     fn connections(
         &mut self,
         from: Cursor,
         page: &mut Vec<Connection>,
     ) -> Result<Option<Cursor>, Lag> {
-        let (records, next) = self.director.page(PlaceInTable {
-            v6: from.0 & V6 != 0,
-            place: from.0 as u32,
-        });
+        let (records, next) = self.director.page(PlaceInTable::unpacked(from.0));
         page.extend(records.iter().map(connection));
-        Ok(next.map(|next| {
-            let family = if next.v6 { V6 } else { 0 };
-            Cursor(family | u64::from(next.place))
-        }))
+        Ok(next.map(|next| Cursor(next.packed())))
     }
 
     fn table_size(&self) -> u64 {
