@@ -5,6 +5,7 @@
 //! by the store.
 
 use pvs_sched::config::{Persistence, ServerConfig, ServerKey, ServiceFlags, ServiceKey};
+use pvs_sched::marks::MarkRule;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -70,6 +71,22 @@ pub enum Command {
     Tune(Vec<Tuning>),
     /// `sysctl`: the tunables of these names, or all of them if none is named.
     ListTunables(Vec<String>),
+    /// `mark list`.
+    ListMarks,
+    /// `mark add`: a rule before the one that has this number, or behind all others.
+    AddMark {
+        /// The number, counted from 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<u32>,
+        /// The rule.
+        rule: MarkRule,
+    },
+    /// `mark delete`: the rule of this number.
+    DeleteMark(u32),
+    /// `mark delete`: the first rule that says the same.
+    DeleteMarkRule(MarkRule),
+    /// `mark restore`, `mark flush`: these rules in place of all others.
+    SetMarks(Vec<MarkRule>),
     /// `status`.
     Status,
     /// `drops`.
@@ -88,6 +105,7 @@ impl Command {
                 | Self::ListTimeouts
                 | Self::ListDaemons
                 | Self::ListTunables(_)
+                | Self::ListMarks
                 | Self::Status
                 | Self::Drops
         )

@@ -4,6 +4,7 @@ use crate::command::{DaemonRole, Tuning};
 use crate::status::{LossView, StatusView};
 use pvs_sched::Counters;
 use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
+use pvs_sched::marks::MarkRule;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -45,6 +46,8 @@ pub enum Outcome {
     Daemons(Vec<DaemonView>),
     /// Tunables with their values.
     Tunables(Vec<Tuning>),
+    /// The mark rules, in their order.
+    Marks(Vec<MarkRule>),
     /// The state of the director.
     Status {
         /// The state, or a part of it.
@@ -104,6 +107,15 @@ pub enum Refusal {
         /// What is wrong.
         reason: String,
     },
+    /// A mark rule that makes no sense, or a number that no rule has.
+    #[error("{reason}")]
+    MarkRule {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A mark rule that is not there.
+    #[error("no mark rule says this")]
+    MarkRuleUnknown,
     /// Not asked of the kernel but of pvsd: what its dataplane cannot do.
     #[error("{0}")]
     Unsupported(Feature),

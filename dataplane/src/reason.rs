@@ -21,6 +21,8 @@ pvs_proto::reasons! {
         TtlExceeded => "ttl_exceeded",
         /// The service has no server that may take a new connection.
         NoServer => "no_server",
+        /// A mark rule says so (`pvsadm mark`).
+        MarkRule => "mark_rule",
         /// A defence against floods: one of so many packets that would begin a connection is dropped (`drop_packet`).
         Defence => "defence",
         /// The client is the masqueraded server itself: it would get its own packet back.

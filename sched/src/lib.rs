@@ -9,6 +9,7 @@
 pub mod cells;
 pub mod config;
 pub mod limits;
+pub mod marks;
 pub mod persistence;
 pub mod scheduler;
 pub mod service;

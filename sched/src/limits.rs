@@ -7,6 +7,10 @@ pub const SERVICES_MAX: usize = 16_384;
 /// connections. Each costs a worker one cache line (64 bytes): 8 MiB in all.
 pub const SERVERS_MAX: usize = 131_072;
 
+/// Mark rules at most. Each is asked of every packet that begins a connection, and of every packet if one of them
+/// drops: some nanoseconds.
+pub const MARK_RULES_MAX: usize = 4096;
+
 /// Largest weight; the kernel keeps it in a signed integer.
 pub const WEIGHT_MAX: u32 = i32::MAX as u32;
 

@@ -4,6 +4,7 @@
 //! indices) and for each server (its name), and replaces the one service that it changes.
 
 use crate::config::{AddressFamily, ServerConfig, ServiceKey};
+use crate::marks::MarkRules;
 use crate::service::{ServerIndex, Service, ServiceIndex};
 use crate::tunables::Tunables;
 use core::net::IpAddr;
@@ -75,6 +76,9 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     /// What `pvsadm sysctl` sets.
     pub tunables: Tunables,
+    /// What `pvsadm mark` sets.
+    pub marks: Arc<MarkRules>,
+    by_mark: HashMap<(u32, AddressFamily), ServiceIndex>,
     services: Vec<Option<Arc<Service>>>,
     available: Vec<bool>,
     /// The server of each cell. It stays when the server is removed: connections still ask, and the
@@ -115,7 +119,20 @@ impl Snapshot {
         self.service(index)
     }
 
-    /// The service that takes a packet, in the kernel's order (`ip_vs_service_find`): its port's own; for a
+    /// The service of a mark.
+    #[must_use]
+    pub fn marked(&self, mark: u32, family: AddressFamily) -> Option<&Service> {
+        self.service(*self.by_mark.get(&(mark, family))?)
+    }
+
+    /// There is a service of a mark: packets are asked for theirs.
+    #[inline]
+    #[must_use]
+    pub fn has_marked(&self) -> bool {
+        !self.by_mark.is_empty()
+    }
+
+    /// The service of its address and port that takes a packet, in the kernel's order (`ip_vs_service_find`): its port's own; for a
     /// port that may be of FTP's data, the service of FTP; the service on port 0, which takes every port.
     #[inline]
     pub fn serving<F: SnapshotFamily>(
@@ -167,7 +184,7 @@ impl Snapshot {
                 IpAddr::V4(a) => self.lookup::<V4>(protocol.protocol(), a.into(), port),
                 IpAddr::V6(a) => self.lookup::<V6>(protocol.protocol(), a.into(), port),
             },
-            ServiceKey::Mark { .. } => self.services().find(|s| s.config.key == *key),
+            ServiceKey::Mark { mark, family } => self.marked(mark, family),
         }
     }
 
@@ -257,13 +274,19 @@ impl Snapshot {
     }
 
     fn set_index(&mut self, key: ServiceKey, index: Option<ServiceIndex>) {
-        let ServiceKey::Address {
-            protocol,
-            address,
-            port,
-        } = key
-        else {
-            return;
+        let (protocol, address, port) = match key {
+            ServiceKey::Address {
+                protocol,
+                address,
+                port,
+            } => (protocol, address, port),
+            ServiceKey::Mark { mark, family } => {
+                match index {
+                    Some(index) => self.by_mark.insert((mark, family), index),
+                    None => self.by_mark.remove(&(mark, family)),
+                };
+                return;
+            }
         };
         let protocol = protocol.protocol();
         match (address, index) {

@@ -40,6 +40,7 @@ pub fn laboratory_with(
     };
     let c1 = side(Side::Client.port(), frames::DIRECTOR_CLIENT_MAC, 1500);
     let r1 = side(Side::Server.port(), frames::DIRECTOR_SERVER_MAC, server_mtu);
+    b.name(c1, "c1").name(r1, "r1");
     b.route::<V4>(
         addr::<V4>("0.0.0.0")?,
         0,

@@ -225,6 +225,8 @@ impl Default for LogConfig {
 pub struct RulesConfig {
     /// A file as `ipvsadm -S` writes it.
     pub file: Option<PathBuf>,
+    /// A file as `pvsadm mark save` writes it.
+    pub marks: Option<PathBuf>,
 }
 
 /// Tunables by name, as `pvsadm sysctl` sets them.

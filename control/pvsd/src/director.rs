@@ -23,6 +23,7 @@ use pvs_proto::{V4, V6};
 /// What this dataplane can do.
 const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
+    .with(Feature::Marks)
     .with(Feature::OnePacket)
     .with(Feature::Persistence)
     .with(Feature::Sctp)
@@ -54,6 +55,9 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     let server = Server::bind(&socket)?;
     let mut store = Store::with_room(capabilities(config), config.table.servers as usize);
     rules::tune(&config.sysctl.tunings(), &mut store)?;
+    if let Some(file) = &config.rules.marks {
+        rules::load_marks(file, &mut store)?;
+    }
     if let Some(file) = &config.rules.file {
         rules::load(file, &mut store)?;
     }

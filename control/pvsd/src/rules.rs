@@ -53,6 +53,22 @@ pub fn tune(tunings: &[Tuning], store: &mut Store) -> Result<()> {
     Ok(())
 }
 
+/// Loads a file of mark rules.
+///
+/// # Errors
+/// It can't be read, or one of its lines is wrong.
+pub fn load_marks(file: &Path, store: &mut Store) -> Result<()> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| {
+        format!("rules.marks {shown}: make it with pvsadm mark save, or take the line out")
+    })?;
+    let rules = cli::parse_marks("rules.marks", &text).with_context(|| shown.to_string())?;
+    store
+        .apply(&Command::SetMarks(rules), &NoWorkers)
+        .with_context(|| format!("rules.marks {shown}"))?;
+    Ok(())
+}
+
 /// Loads a file into a store that nobody serves yet.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ mod draft;
 mod endpoint;
 pub mod help;
 pub(crate) mod legality;
+mod marks;
 pub mod names;
 pub(crate) mod notation;
 pub mod options;
@@ -21,6 +22,7 @@ mod tests;
 pub mod tokens;
 pub mod words;
 
+pub use marks::parse_marks;
 pub use names::{FileNames, Names, SystemNames};
 pub use plan::{Failure, Plan, Show, plan};
 pub use run::{Asked, Io, Link, LinkError, run};

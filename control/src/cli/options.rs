@@ -262,6 +262,16 @@ pub(super) const fn flag(
     option(long, letter, Argument::None, Tag::Flag, legality, help)
 }
 
+/// An option of a word with an argument.
+pub(super) const fn value(
+    long: &'static str,
+    letter: char,
+    argument: &'static str,
+    help: &'static str,
+) -> Row {
+    option(long, Some(letter), required(argument), Tag::Flag, "", help)
+}
+
 const NONE: Argument = Argument::None;
 
 const fn required(value: &'static str) -> Argument {

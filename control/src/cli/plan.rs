@@ -21,6 +21,8 @@ pub enum Plan {
     Version,
     /// Carry out what standard input says.
     Restore,
+    /// Have the mark rules on standard input in place of all others.
+    RestoreMarks,
     /// Ask pvsd.
     Ask {
         /// What to ask.
@@ -39,6 +41,8 @@ pub enum Show {
     Table(Format),
     /// As the commands that make it up.
     Rules(Format),
+    /// As the lines that make mark rules.
+    MarkLines,
     /// As `status` and `drops` show it.
     Report(Detail),
 }

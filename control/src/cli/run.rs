@@ -2,6 +2,7 @@
 
 use super::companions::{CLEAR, Companion, SAVE_USAGE, companion};
 use super::help::{help, version, word_help};
+use super::marks::parse_marks;
 use super::names::Names;
 use super::plan::{Failure, Plan, Show, plan};
 use super::restore::{Line, lines};
@@ -108,6 +109,14 @@ pub fn run(
         Ok(Plan::Help) => vec![Line::Help],
         Ok(Plan::WordHelp(word)) => vec![Line::WordHelp(word)],
         Ok(Plan::Version) => vec![Line::Version],
+        Ok(Plan::RestoreMarks) => {
+            let mut input = Vec::new();
+            io.input.read_to_end(&mut input)?;
+            match parse_marks(program, &String::from_utf8_lossy(&input)) {
+                Ok(rules) => vec![Line::Ask(Command::SetMarks(rules), Show::Nothing)],
+                Err(failure) => vec![Line::Wrong(failure)],
+            }
+        }
         Ok(Plan::Restore) => {
             let mut input = first.as_bytes().to_vec();
             io.input.read_to_end(&mut input)?;
@@ -262,6 +271,11 @@ impl Session<'_, '_> {
                 self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
             }
             Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+            Outcome::Marks(rules) => match show {
+                Show::Report(detail) => self.text(&listing::marks(&rules, detail))?,
+                Show::MarkLines => self.text(&listing::mark_lines(&rules))?,
+                _ => {}
+            },
             Outcome::Tunables(tunings) => {
                 if let Show::Report(detail) = show {
                     self.text(&listing::tunables(&tunings, detail))?;
@@ -313,7 +327,7 @@ impl Session<'_, '_> {
     fn services(&mut self, show: Show, table_size: u64) -> io::Result<()> {
         let views = std::mem::take(&mut self.gathered);
         let text = match show {
-            Show::Nothing | Show::Report(_) => String::new(),
+            Show::Nothing | Show::Report(_) | Show::MarkLines => String::new(),
             Show::Table(format) => {
                 let labels = Labels::new(self.names, format.numeric);
                 listing::services(views, table_size, format, &labels)

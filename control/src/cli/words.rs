@@ -4,6 +4,7 @@
 //! ipvsadm has none: there such an argument is refused in ipvsadm's way. A new word is a new row in
 //! [`WORDS`], with a function that makes a [`Plan`] of what was given with it.
 
+use super::marks;
 use super::options::{Row, Tag, flag, info};
 use super::plan::{Failure, Plan, Show};
 use super::tokens::Tokens;
@@ -39,17 +40,45 @@ impl PartialEq for Word {
 impl Eq for Word {}
 
 /// What was given with a word.
-struct Given {
-    options: Vec<&'static str>,
-    arguments: Vec<String>,
+#[derive(Default)]
+pub(super) struct Given {
+    options: Vec<(&'static str, Option<String>)>,
+    pub(super) arguments: Vec<String>,
+    asks_for_help: bool,
 }
 
 impl Given {
-    fn has(&self, option: &str) -> bool {
-        self.options.contains(&option)
+    /// Reads options of a table, and arguments.
+    pub(super) fn read(table: &'static [Row], words: Vec<String>) -> Result<Self, String> {
+        let mut tokens = Tokens::of_table(table, words);
+        let mut given = Self::default();
+        while let Some(token) = tokens.next_option().map_err(|error| error.to_string())? {
+            if token.row.tag == Tag::Help {
+                given.asks_for_help = true;
+                return Ok(given);
+            }
+            given.options.push((token.row.long, token.value));
+        }
+        given.arguments = std::iter::from_fn(|| tokens.next_left_over()).collect();
+        Ok(given)
     }
 
-    fn detail(&self) -> Detail {
+    pub(super) fn has(&self, option: &str) -> bool {
+        self.options().any(|given| given == option)
+    }
+
+    /// The options that were given.
+    pub(super) fn options(&self) -> impl Iterator<Item = &'static str> {
+        self.options.iter().map(|(option, _)| *option)
+    }
+
+    /// The argument of an option, the last one if it was given several times.
+    pub(super) fn value(&self, option: &str) -> Option<&str> {
+        let given = self.options.iter().rev().find(|(name, _)| *name == option);
+        given.and_then(|(_, value)| value.as_deref())
+    }
+
+    pub(super) fn detail(&self) -> Detail {
         Detail {
             all: self.has("all"),
             json: self.has("json"),
@@ -57,14 +86,14 @@ impl Given {
     }
 }
 
-const HELP: Row = info("help", 'h', Tag::Help, "print this help");
+pub(super) const HELP: Row = info("help", 'h', Tag::Help, "print this help");
 const ALL: Row = flag(
     "all",
     Some('a'),
     "",
     "show all there is, zeros and long lists too",
 );
-const JSON: Row = flag("json", Some('j'), "", "print one JSON value, for programs");
+pub(super) const JSON: Row = flag("json", Some('j'), "", "print one JSON value, for programs");
 
 /// The words.
 pub static WORDS: &[Word] = &[
@@ -94,6 +123,15 @@ pub static WORDS: &[Word] = &[
         options: &[JSON, HELP],
         arguments: true,
         plan: sysctl,
+    },
+    Word {
+        name: "mark",
+        usage: "mark [WORD] [OPTION]...",
+        help: "rules that give packets a firewall mark, or drop them",
+        about: marks::ABOUT,
+        options: marks::OPTIONS,
+        arguments: true,
+        plan: marks::plan,
     },
 ];
 
@@ -177,27 +215,14 @@ pub(super) fn plan(program: &str, word: &str, rest: &[String]) -> Result<Plan, F
         )));
     };
     let wrong = |what: String| Failure::wrong(format!("{program} {}: {what}", word.name));
-    let mut tokens = Tokens::of_table(word.options, rest.iter().cloned());
-    let mut given = Given {
-        options: Vec::new(),
-        arguments: Vec::new(),
-    };
-    while let Some(token) = tokens
-        .next_option()
-        .map_err(|error| wrong(error.to_string()))?
-    {
-        if token.row.tag == Tag::Help {
-            return Ok(Plan::WordHelp(word));
-        }
-        given.options.push(token.row.long);
+    let given = Given::read(word.options, rest.to_vec()).map_err(wrong)?;
+    if given.asks_for_help {
+        return Ok(Plan::WordHelp(word));
     }
-    while let Some(left) = tokens.next_left_over() {
-        if !word.arguments {
-            return Err(wrong(format!("unexpected argument {left}")));
-        }
-        given.arguments.push(left);
+    match given.arguments.first() {
+        Some(left) if !word.arguments => Err(wrong(format!("unexpected argument {left}"))),
+        _ => (word.plan)(&given).map_err(wrong),
     }
-    (word.plan)(&given).map_err(wrong)
 }
 
 #[cfg(test)]

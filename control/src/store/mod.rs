@@ -8,6 +8,7 @@ mod capabilities;
 mod cells;
 mod daemons;
 mod estimate;
+mod marks;
 mod servers;
 mod services;
 #[cfg(test)]
@@ -151,6 +152,11 @@ impl Store {
                 return Ok(Outcome::Tunables(tunings.clone()));
             }
             Command::ListTunables(names) => return self.tunables(names).map(Outcome::Tunables),
+            Command::ListMarks => return Ok(Outcome::Marks(self.marks())),
+            Command::AddMark { at, rule } => self.add_mark(*at, rule)?,
+            Command::DeleteMark(number) => self.delete_mark(*number)?,
+            Command::DeleteMarkRule(rule) => self.delete_mark_rule(rule)?,
+            Command::SetMarks(rules) => self.set_marks(rules.clone())?,
             Command::Status => {
                 let mut status = Box::new(plane.status());
                 status.services = self.overview();

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub struct FibBuilder {
     interfaces: Vec<Interface>,
+    names: BTreeMap<InterfaceIndex, Box<str>>,
     deaf: BTreeSet<InterfaceIndex>,
     v4: Collected<Addr4>,
     v6: Collected<Addr6>,
@@ -101,6 +102,12 @@ impl FibBuilder {
         InterfaceIndex(u16::try_from(self.interfaces.len() - 1).unwrap_or(u16::MAX))
     }
 
+    /// What Linux calls an interface: mark rules name it so.
+    pub fn name(&mut self, interface: InterfaceIndex, name: &str) -> &mut Self {
+        self.names.insert(interface, name.into());
+        self
+    }
+
     /// A place without an interface, so that those behind it keep their numbers.
     pub fn no_interface(&mut self) {
         let none = self.interface(Interface {
@@ -176,12 +183,17 @@ impl FibBuilder {
     pub fn build(self, version: u32) -> Fib {
         let mut hops = Vec::new();
         let receivers = receivers(&self.interfaces, &self.deaf);
+        let mut names = self.names;
+        let indices = (0..).map(InterfaceIndex).take(self.interfaces.len());
+        let names = indices.map(|index| names.remove(&index).unwrap_or_default());
+        let names = names.collect();
         let interfaces = self.interfaces.into_boxed_slice();
         let v4 = self.v4.finish(&interfaces, &mut hops);
         let v6 = self.v6.finish(&interfaces, &mut hops);
         Fib {
             version,
             interfaces,
+            names,
             receivers,
             hops: hops.into_boxed_slice(),
             v4,

@@ -147,6 +147,8 @@ pub struct Fib {
     /// Counts up with every published Fib; never 0, which an entry without a next hop holds.
     pub version: u32,
     interfaces: Box<[Interface]>,
+    /// Their names.
+    names: Box<[Box<str>]>,
     /// By port.
     receivers: Box<[Receivers]>,
     hops: Box<[Hop]>,
@@ -247,6 +249,14 @@ impl Fib {
     #[must_use]
     pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
+    }
+
+    /// What Linux calls an interface; empty if nobody has said.
+    #[must_use]
+    pub fn name(&self, interface: InterfaceIndex) -> &str {
+        self.names
+            .get(usize::from(interface.0))
+            .map_or("", |name| name)
     }
 
     /// The interface that a frame of this VLAN on this port belongs to; none that is down.

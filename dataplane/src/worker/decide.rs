@@ -5,6 +5,7 @@ use super::View;
 use super::forward::{judge, path_mtu, refuse, to_client, to_server};
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
+use super::marks;
 use super::schedule;
 use crate::port::Buf;
 use crate::reason::DropReason;
@@ -13,6 +14,7 @@ use pvs_proto::state::{self, SctpState, TcpState};
 use pvs_proto::wire::{sctp, tcp};
 use pvs_proto::{Fragment, Meta, Protocol};
 use pvs_sched::ServerIndex;
+use pvs_sched::marks::Judgement;
 
 /// What becomes of one packet.
 #[inline]
@@ -23,8 +25,11 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     item: &Item<F>,
     buf: &mut B,
 ) -> Verdict {
+    if view.config.marks.drops() && marks::judge(view, &item.meta, buf) == Judgement::Drop {
+        return Verdict::drop(DropReason::MarkRule);
+    }
     if item.meta.fragment != Fragment::None {
-        return schedule::fragment(view, table, item);
+        return schedule::fragment(view, table, item, buf);
     }
     let Some((at, direction)) = table.find(item.hash, item.candidate, &Tuple::of(&item.meta))
     else {

@@ -22,6 +22,7 @@ mod lane;
 mod layout;
 mod listing;
 mod local;
+mod marks;
 mod quoted;
 mod related;
 mod rewrite;
@@ -103,6 +104,8 @@ pub struct WorkerConfig {
 #[derive(Clone, Copy)]
 struct View<'a> {
     arrived: Arrived,
+    /// The port that the burst in hand came in by.
+    port: PortIndex,
     config: &'a Snapshot,
     fib: &'a Fib,
     now: Ticks,
@@ -223,6 +226,7 @@ impl<P: Port> Worker<P> {
         });
         let mut view = View {
             arrived: Arrived::FromPort,
+            port: PortIndex(0),
             config: configuration,
             fib: fib.poll(),
             now,
@@ -245,9 +249,10 @@ impl<P: Port> Worker<P> {
             loop {
                 let mut batch = Batch::new();
                 view.arrived = fetch(ports, at, &mut batch);
+                view.port = PortIndex(at as u16);
                 let moved = batch.len();
                 if moved > 0 {
-                    carry(&view, state, ports, shared, at, batch);
+                    carry(&view, state, ports, shared, batch);
                 }
                 if view.arrived == Arrived::FromPort {
                     received += moved;
@@ -317,10 +322,9 @@ fn carry<P: Port>(
     state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
     shared: &Shared<P::Buf>,
-    at: usize,
     mut batch: Batch<P::Buf>,
 ) {
-    let port = PortIndex(at as u16);
+    let port = view.port;
     let mut lanes = Lanes::new();
     let mut verdicts = Verdicts::new();
     for buf in &batch {

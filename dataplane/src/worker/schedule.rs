@@ -7,7 +7,7 @@ use super::View;
 use super::connect::{Failed, connect};
 use super::hops::{HopFamily, ServerHops};
 use super::lane::{Item, Verdict, other_owner};
-use super::{icmp, related};
+use super::{icmp, marks, related};
 use crate::fib::FibFamily;
 use crate::port::Buf;
 use crate::punt::PuntClass;
@@ -16,8 +16,8 @@ use crate::steering::Mode;
 use crate::table::{Direction, Table, Tuple};
 use pvs_proto::wire::{sctp, tcp};
 use pvs_proto::{Address, Fragment, Meta, Protocol};
-use pvs_sched::Service;
 use pvs_sched::snapshot::{FTP, FTP_DATA};
+use pvs_sched::{AddressFamily, Service};
 
 /// What becomes of a packet that no connection is known for.
 pub(super) fn miss<F: HopFamily, B: Buf>(
@@ -37,7 +37,7 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
             return Verdict::HandOver(owner);
         }
     }
-    let Some(service) = service(view, meta) else {
+    let Some(service) = service(view, meta, buf) else {
         return Verdict::Punt(class(view, meta));
     };
     if meta.src.addr.is_martian_source() || view.fib.is_local::<F>(meta.src.addr) {
@@ -89,14 +89,19 @@ fn leave<F: HopFamily, B: Buf>(
 
 /// A piece of a datagram: lost if it is a service's, Linux's else.
 #[cold]
-pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &Item<F>) -> Verdict {
+pub(super) fn fragment<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &Table<F>,
+    item: &Item<F>,
+    buf: &B,
+) -> Verdict {
     let meta = &item.meta;
     let balanced = match meta.fragment {
         Fragment::Later => {
             view.config.serves::<F>(meta.protocol, meta.dst.addr)
                 && view.fib.is_local::<F>(meta.dst.addr)
         }
-        _ => service(view, meta).is_some(),
+        _ => service(view, meta, buf).is_some(),
     };
     let known = table
         .lookup(&Tuple::of(meta))
@@ -109,11 +114,26 @@ pub(super) fn fragment<F: HopFamily>(view: &View<'_>, table: &Table<F>, item: &I
     Verdict::Punt(class(view, meta))
 }
 
-/// The service that takes the packet: by address and port, and only while the address is local.
+/// The service that takes the packet: by its mark, or by address and port; and only while the address is local.
 #[inline]
-fn service<'a, F: HopFamily>(view: &View<'a>, meta: &Meta<F>) -> Option<&'a Service> {
-    view.config
-        .serving::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
+fn service<'a, F: HopFamily, B: Buf>(
+    view: &View<'a>,
+    meta: &Meta<F>,
+    buf: &B,
+) -> Option<&'a Service> {
+    let marked = view.config.has_marked().then(|| {
+        let family = match F::IS_V4 {
+            true => AddressFamily::Ipv4,
+            false => AddressFamily::Ipv6,
+        };
+        view.config.marked(marks::mark(view, meta, buf), family)
+    });
+    marked
+        .flatten()
+        .or_else(|| {
+            view.config
+                .serving::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
+        })
         .filter(|_| view.fib.is_local::<F>(meta.dst.addr))
 }
 

@@ -63,6 +63,7 @@ fn add_interface(builder: &mut FibBuilder, found: &InterfaceState) -> InterfaceI
         other_macs: found.other_macs.clone(),
         mtu: found.mtu,
     });
+    builder.name(number, &found.ifname);
     if !found.up {
         builder.deafen(number);
     }
