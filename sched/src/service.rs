@@ -8,6 +8,7 @@
 use crate::cells::Loads;
 use crate::config::{ServerConfig, ServerKey, ServiceConfig};
 use crate::scheduler::{Ask, Edit, Flow, List, Scheduling};
+use crate::tunables::Tunables;
 use pvs_proto::Address;
 
 /// A service's slot in the snapshot.
@@ -150,11 +151,17 @@ impl Service {
 
     /// The server for a new connection; `None` if no server may take it.
     #[inline]
-    pub fn pick<A: Address, L: Loads>(&self, flow: &Flow<A>, loads: &L) -> Option<&Server> {
+    pub fn pick<A: Address, L: Loads>(
+        &self,
+        flow: &Flow<A>,
+        tunables: &Tunables,
+        loads: &L,
+    ) -> Option<&Server> {
         let ask = Ask {
             servers: &self.servers,
             flags: self.config.flags,
             flow,
+            tunables,
         };
         let place = self.scheduling.pick(&ask, loads)?;
         self.servers.get(place)

@@ -10,7 +10,7 @@ use loom::thread;
 use pvs_proto::Addr4;
 use pvs_sched::{
     Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
-    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunnel,
+    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -76,7 +76,9 @@ fn pick(service: &Service) -> u32 {
         virtual_: Default::default(),
         now: Default::default(),
     };
-    let server = service.pick(&flow, &Nothing).expect("there are servers");
+    let server = service
+        .pick(&flow, &Tunables::default(), &Nothing)
+        .expect("there are servers");
     assert!(server.config.weight > 0);
     server.index.0
 }

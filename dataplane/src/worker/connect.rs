@@ -104,7 +104,7 @@ fn picked<'a, F: HopFamily>(
     flow: &Flow<F::Addr>,
 ) -> Result<Chosen<'a>, Failed> {
     let server = service
-        .pick(flow, &view.servers.loads)
+        .pick(flow, &view.config.tunables, &view.servers.loads)
         .ok_or(Failed::NoServer)?;
     Ok(plain(server.index, &server.config, flow.virtual_.port))
 }
@@ -150,7 +150,7 @@ fn remembered<'a, F: HopFamily>(
                 held.invalidate(place);
             }
             let server = service
-                .pick(flow, &view.servers.loads)
+                .pick(flow, &view.config.tunables, &view.servers.loads)
                 .ok_or(Failed::NoServer)?;
             let port = match service.config.key.port() {
                 own if takes_one_port(own, flow.virtual_.port) => server.config.key.port,

@@ -29,9 +29,6 @@ const IDLE: Ticks = Ticks::from_secs(6 * 60);
 /// How often a full part is tidied up.
 const TIDY_EVERY: Ticks = Ticks::from_secs(60);
 
-/// How long an unused entry is remembered (`lblc_expiration` and `lblcr_expiration`).
-pub(super) const EXPIRATION: Ticks = Ticks::from_secs(24 * 60 * 60);
-
 /// The map.
 #[derive(Debug)]
 pub(crate) struct Cache<V>(Box<[Mutex<Part<V>>]>);
@@ -74,6 +71,13 @@ impl<V: Copy + Default> Cache<V> {
     }
 }
 
+/// The span that a tunable in seconds says.
+pub(super) fn span(secs: i32) -> Ticks {
+    // Instants can be told apart for 99 days.
+    let ticks = Ticks::from_secs(u32::try_from(secs).unwrap_or(0)).0;
+    Ticks(ticks.min(i32::MAX as u32))
+}
+
 /// Spreads an address: the upper bits of a product, which depend on all of its bits.
 const fn mix(addr: u128) -> u32 {
     let word = (addr >> 64) as u64 ^ (addr as u64).rotate_left(32);
@@ -101,10 +105,10 @@ impl<V: Copy + Default> Part<V> {
         }
     }
 
-    /// What is remembered of an address, which is thereby used.
-    pub(super) fn get(&mut self, addr: u128, now: Ticks) -> Option<&mut V> {
+    /// What is remembered of an address, which is thereby used; nothing if it was unused for `memory`.
+    pub(super) fn get(&mut self, addr: u128, now: Ticks, memory: Ticks) -> Option<&mut V> {
         let at = usize::from(self.find(addr)?);
-        if self.entries.get(at)?.used.after(EXPIRATION).is_due(now) {
+        if self.entries.get(at)?.used.after(memory).is_due(now) {
             self.keep(|entry| entry.addr != addr);
             return None;
         }
@@ -115,8 +119,10 @@ impl<V: Copy + Default> Part<V> {
 
     /// Remembers something of an address, unless there are too many.
     pub(super) fn put(&mut self, addr: u128, value: V, now: Ticks) {
-        if let Some(known) = self.get(addr, now) {
-            *known = value;
+        let known = self.find(addr).map(usize::from);
+        if let Some(known) = known.and_then(|at| self.entries.get_mut(at)) {
+            known.used = now;
+            known.value = value;
             return;
         }
         if self.used >= TIDY_FROM && self.tidied.after(TIDY_EVERY).is_due(now) {
@@ -183,6 +189,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    const DAY: Ticks = secs(86_400);
+
     const fn secs(n: u32) -> Ticks {
         Ticks::from_secs(n)
     }
@@ -203,7 +211,7 @@ mod tests {
                     part.put(addr, n, secs(now));
                     naive.insert(addr, (n, now));
                 } else {
-                    let known = part.get(addr, secs(now)).copied();
+                    let known = part.get(addr, secs(now), DAY).copied();
                     let expected = naive.get_mut(&addr).map(|(value, used)| {
                         *used = now;
                         *value
@@ -222,13 +230,13 @@ mod tests {
             part.put(addr, 1u32, secs(1));
         }
         assert_eq!(part.used as usize, CACHE_PART_ENTRIES_MAX);
-        assert!(part.get(max - 1, secs(1)).is_some());
-        assert!(part.get(max, secs(1)).is_none(), "there was no room");
+        assert!(part.get(max - 1, secs(1), DAY).is_some());
+        assert!(part.get(max, secs(1), DAY).is_none(), "there was no room");
         // Those that were used in the last six minutes stay, all others go.
-        assert!(part.get(7, secs(300)).is_some());
+        assert!(part.get(7, secs(300), DAY).is_some());
         part.put(max, 1, secs(361));
         assert_eq!(part.used, 2);
-        assert!(part.get(7, secs(361)).is_some() && part.get(max, secs(361)).is_some());
+        assert!(part.get(7, secs(361), DAY).is_some() && part.get(max, secs(361), DAY).is_some());
         // And the places are there again.
         for addr in 1000..1000 + 2 * max {
             part.put(addr, 1, secs(362));

@@ -3,7 +3,7 @@
 //!
 //! Mirrors `ip_vs_lblc.c`: a remembered server is not asked whether it is at its threshold.
 
-use super::cache::Cache;
+use super::cache::{Cache, span};
 use super::candidates::Candidate;
 use super::locality::{Known, Name};
 use super::{Ask, List, Scheduler};
@@ -40,9 +40,10 @@ impl Scheduler for Lblc {
         loads: &L,
     ) -> Option<usize> {
         let (addr, now) = (ask.flow.virtual_.addr.bits(), ask.flow.now);
+        let memory = span(ask.tunables.lblc_expiration);
         let known = cache
             .part(addr)
-            .and_then(|mut part| part.get(addr, now).copied());
+            .and_then(|mut part| part.get(addr, now, memory).copied());
         let server = known.and_then(|name| self.0.named(name));
         if let Some(server) = server.filter(|s| !self.0.is_over_weight(s, loads)) {
             return Some(Candidate::place(server));

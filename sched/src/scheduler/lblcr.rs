@@ -1,9 +1,10 @@
 //! lblcr: locality-based least connection with replication: a destination address has a set of servers, of which the
 //! least loaded is taken; if that is over its weight with others idle, the choice of wlc joins the set.
 //!
-//! Mirrors `ip_vs_lblcr.c`. A set that has not changed for a day loses its most loaded server.
+//! Mirrors `ip_vs_lblcr.c`. A set that has not changed for `lblcr_expiration` loses its most loaded
+//! server.
 
-use super::cache::{Cache, EXPIRATION};
+use super::cache::{Cache, Part, span};
 use super::candidates::{Candidate, is_less};
 use super::locality::{Known, Name};
 use super::{Ask, List, Scheduler};
@@ -47,31 +48,48 @@ impl Scheduler for Lblcr {
         ask: &Ask<'_, A>,
         loads: &L,
     ) -> Option<usize> {
-        let (addr, now) = (ask.flow.virtual_.addr.bits(), ask.flow.now);
+        let place = At {
+            addr: ask.flow.virtual_.addr.bits(),
+            now: ask.flow.now,
+            memory: span(ask.tunables.lblcr_expiration),
+        };
         let set = cache
-            .part(addr)
-            .and_then(|mut part| part.get(addr, now).copied());
+            .part(place.addr)
+            .and_then(|mut part| place.set(&mut part));
         let least = set.and_then(|set| self.least(&set, loads));
-        if let Some(set) = set.filter(|set| set.is_old(now)) {
+        if let Some(set) = set.filter(|set| set.is_old(&place)) {
             if let Some(most) = self.most(&set, loads) {
-                with(cache, addr, now, |set| set.erase(self.0.name(most), now));
+                place.change(cache, |set| set.erase(self.0.name(most), place.now));
             }
         }
         if let Some(least) = least.filter(|s| !self.0.is_over_weight(s, loads)) {
             return Some(Candidate::place(least));
         }
         let picked = self.0.lightest(loads)?;
-        with(cache, addr, now, |set| set.insert(self.0.name(picked), now));
+        place.change(cache, |set| set.insert(self.0.name(picked), place.now));
         Some(picked)
     }
 }
 
-/// Changes the set of an address, which may be a new one; not at all if others are at it.
-fn with(cache: &Cache<Set>, addr: u128, now: Ticks, change: impl FnOnce(&mut Set)) {
-    if let Some(mut part) = cache.part(addr) {
-        let mut set = part.get(addr, now).copied().unwrap_or_default();
-        change(&mut set);
-        part.put(addr, set, now);
+/// Where in the cache, and when.
+struct At {
+    addr: u128,
+    now: Ticks,
+    memory: Ticks,
+}
+
+impl At {
+    fn set(&self, part: &mut Part<Set>) -> Option<Set> {
+        part.get(self.addr, self.now, self.memory).copied()
+    }
+
+    /// Changes the set, which may be a new one; not at all if others are at it.
+    fn change(&self, cache: &Cache<Set>, change: impl FnOnce(&mut Set)) {
+        if let Some(mut part) = cache.part(self.addr) {
+            let mut set = self.set(&mut part).unwrap_or_default();
+            change(&mut set);
+            part.put(self.addr, set, self.now);
+        }
     }
 }
 
@@ -110,10 +128,10 @@ impl Lblcr {
 }
 
 impl Set {
-    /// It has several servers, and has not changed for a day.
-    fn is_old(&self, now: Ticks) -> bool {
+    /// It has several servers, and has not changed for longer than it is remembered.
+    fn is_old(&self, at: &At) -> bool {
         let several = self.servers.get(1).is_some_and(|name| *name != 0);
-        several && now.left(self.changed.after(EXPIRATION)).0 > 0
+        several && at.now.left(self.changed.after(at.memory)).0 > 0
     }
 
     /// Takes a server up, unless it is there; the oldest goes if there is no room.

@@ -32,6 +32,7 @@ mod wrr;
 use crate::cells::Loads;
 use crate::config::{AddressFamily, SchedulerName, ServiceConfig, ServiceFlags};
 use crate::service::Server;
+use crate::tunables::Tunables;
 use pvs_proto::{Address, Endpoint, Ticks};
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub(crate) struct Ask<'a, A> {
     pub(crate) flags: ServiceFlags,
     /// The new connection.
     pub(crate) flow: &'a Flow<A>,
+    /// How long some schedulers remember.
+    pub(crate) tunables: &'a Tunables,
 }
 
 /// What happened to the server list.

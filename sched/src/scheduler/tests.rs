@@ -7,6 +7,7 @@ use crate::config::{
 };
 use crate::scheduler::Flow;
 use crate::service::{ServerIndex, Service, ServiceIndex};
+use crate::tunables::Tunables;
 use proptest::prelude::*;
 use pvs_proto::{Addr4, Endpoint, Ticks};
 use std::collections::HashMap;
@@ -64,7 +65,9 @@ fn pick_for<L: Loads>(service: &Service, addr: Addr4, loads: &L) -> Option<u32> 
         virtual_: client,
         now: Ticks::default(),
     };
-    service.pick(&flow, loads).map(|s| s.index.0)
+    service
+        .pick(&flow, &Tunables::default(), loads)
+        .map(|s| s.index.0)
 }
 
 fn picks(service: &Service, n: usize) -> Vec<u32> {
