@@ -70,6 +70,11 @@ fn altered_scheduling_is_told() {
 }
 
 #[test]
+fn altered_hashing_is_told() {
+    altered_fields_are_told("hash", 4);
+}
+
+#[test]
 fn altered_states_are_told() {
     altered_fields_are_told("states", 2);
 }

@@ -1,7 +1,7 @@
 //! Recordings as they are stored: suites, the lines of their files, and the cases that lines make up.
 
 use super::ledger::Ledger;
-use super::{cli, packets, sched, states};
+use super::{cli, hash, packets, sched, states};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fmt;
@@ -41,6 +41,12 @@ pub static SUITES: &[Suite] = &[
         files: &["sched.jsonl"],
         cases: sched::cases,
         replay: sched::replay,
+    },
+    Suite {
+        name: "hash",
+        files: &["hash.jsonl"],
+        cases: hash::cases,
+        replay: hash::replay,
     },
     Suite {
         name: "states",

@@ -19,7 +19,7 @@ use pvs_control::{Capabilities, Cursor, Plane, Store};
 use pvs_dataplane::fib::Fib;
 use pvs_dataplane::punt::PuntClass;
 use pvs_proto::{V4, V6};
-use pvs_sched::{Counters, ServerIndex};
+use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -175,6 +175,18 @@ impl Lab {
             stdout: String::from_utf8(output)?,
             stderr: String::from_utf8(errors)?,
         })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        self.store.snapshot()
+    }
+
+    /// A server's connections.
+    #[must_use]
+    pub fn load(&self, server: ServerIndex) -> Load {
+        self.plane.director.load(server)
     }
 
     /// There is a service.

@@ -17,17 +17,20 @@ pub enum Mask {
     Figures,
     /// Rates.
     Rates,
+    /// Where twos led a connection, and what follows from it.
+    RandomPick,
 }
 
 impl Mask {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Identification,
         Self::FlowLabel,
         Self::Times,
         Self::ConnectionOrder,
         Self::Figures,
         Self::Rates,
+        Self::RandomPick,
     ];
 
     /// What it is called in reports.
@@ -40,6 +43,7 @@ impl Mask {
             Self::ConnectionOrder => "order of connections",
             Self::Figures => "figures right after traffic",
             Self::Rates => "rates",
+            Self::RandomPick => "random pick",
         }
     }
 
@@ -65,6 +69,9 @@ impl Mask {
                 "`--stats` right after traffic: everything but the five numbers of each line."
             }
             Self::Rates => "`--rate`: everything but the five numbers.",
+            Self::RandomPick => {
+                "`twos` is random: only its distribution and its exclusions can be compared."
+            }
         }
     }
 }
