@@ -74,7 +74,7 @@ pub struct Lag {
 pub struct Cursor(pub u64);
 
 /// A connection as a listing shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connection {
     /// The protocol's name in a listing: TCP, UDP, SCTP, or IP for a template of a mark.
     pub protocol: &'static str,
@@ -90,6 +90,8 @@ pub struct Connection {
     pub server: SocketAddr,
     /// How its packets are forwarded.
     pub method: Method,
+    /// The persistence engine of a template, and what it goes by.
+    pub engine: Option<(&'static str, String)>,
 }
 
 /// Answers whether an address is local in the mirror's namespace: an input of the store.

@@ -239,6 +239,9 @@ pub struct ConnectionView {
     pub server: SocketAddr,
     /// How its packets are forwarded.
     pub method: Method,
+    /// The persistence engine of a template, and what it goes by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<(String, String)>,
 }
 
 impl From<&crate::plane::Connection> for ConnectionView {
@@ -251,6 +254,10 @@ impl From<&crate::plane::Connection> for ConnectionView {
             virtual_: c.virtual_,
             server: c.server,
             method: c.method,
+            engine: c
+                .engine
+                .as_ref()
+                .map(|(name, data)| ((*name).to_owned(), data.clone())),
         }
     }
 }

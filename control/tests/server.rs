@@ -406,6 +406,7 @@ fn connections(count: u16) -> Vec<Connection> {
             virtual_: "10.0.0.100:80".parse().unwrap(),
             server: "192.168.1.1:80".parse().unwrap(),
             method: Method::Route,
+            engine: None,
         })
         .collect()
 }

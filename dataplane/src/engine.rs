@@ -140,14 +140,21 @@ impl TemplateTables {
         }
     }
 
-    /// The hash of a template's key, which is like a packet's tuple but for the client's port.
-    pub(crate) fn hash<F: Family>(&self, key: &TemplateKey<F::Addr>) -> u64 {
+    /// The hash of a template's key, which is like a packet's tuple but for the client's port. Where an engine goes
+    /// by something else than the client, this takes its place.
+    pub(crate) fn hash<F: Family>(&self, key: &TemplateKey<F::Addr>, data: &[u8]) -> u64 {
         let end = |addr, port| Endpoint { addr, port };
-        self.keys.hash::<F>(&Tuple {
+        let client = if data.is_empty() {
+            key.client
+        } else {
+            F::Addr::default()
+        };
+        let hash = self.keys.hash::<F>(&Tuple {
             protocol: key.protocol,
-            src: end(key.client, 0),
+            src: end(client, 0),
             dst: end(key.virtual_, key.port),
-        })
+        });
+        self.keys.hash_bytes(hash, data)
     }
 
     /// Templates of a server.

@@ -43,6 +43,8 @@ pvs_proto::reasons! {
         TableFull => "table_full",
         /// Both buckets of the connection are full and nothing in them can move.
         BucketFull => "bucket_full",
+        /// The service goes by SIP's Call-ID, and the packet has none.
+        NoCall => "no_call",
         /// There is no room for another template of a persistent service.
         TemplatesFull => "templates_full",
         /// Another worker held the client's template for too long.

@@ -9,6 +9,7 @@ pub mod addr;
 pub mod checksum;
 pub mod meta;
 pub mod parse;
+pub mod sip;
 pub mod state;
 pub mod time;
 pub mod wire;

@@ -6,6 +6,8 @@
 //! second finds what the first has entered. A template holds as long as connections refer to it, counted beside the
 //! lock, so that a connection can end without it. Times are the kernel's (`ip_vs_conn_expire`): the service's
 //! timeout, and a minute at a time while a template that is due still has connections.
+//!
+//! Where a persistence engine tells clients apart, by a call for instance, the template keeps what it goes by.
 
 use crate::persistence::TemplateKey;
 use crate::service::ServerIndex;
@@ -47,6 +49,48 @@ impl TemplateRef {
     }
 }
 
+/// What a persistence engine goes by: bytes of a packet, or none.
+#[derive(Clone, Copy)]
+pub struct EngineData {
+    length: u8,
+    bytes: [u8; DATA_MAX],
+}
+
+/// Most bytes that an engine goes by.
+const DATA_MAX: usize = 255;
+
+impl EngineData {
+    /// There is no engine.
+    pub const NONE: Self = Self {
+        length: 0,
+        bytes: [0; DATA_MAX],
+    };
+
+    /// These bytes; `None` if they are too many, or none.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
+        let length = u8::try_from(bytes.len())
+            .ok()
+            .filter(|length| *length > 0)?;
+        let mut data = Self::NONE;
+        data.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        data.length = length;
+        Some(data)
+    }
+
+    /// The bytes; empty without an engine.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length.into()).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for EngineData {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.bytes().fmt(f)
+    }
+}
+
 /// A template.
 #[derive(Clone, Copy, Debug)]
 pub struct Template<A> {
@@ -62,6 +106,7 @@ pub struct Template<A> {
     deadline: Ticks,
     hash: u32,
     is_used: bool,
+    data: u8,
     next: u16,
 }
 
@@ -94,6 +139,8 @@ struct Stripe<A> {
 struct Part<A> {
     heads: Box<[u16]>,
     slots: Box<[Template<A>]>,
+    /// Of each slot. Memory that no engine's template has ever needed is not touched.
+    data: Box<[[u8; DATA_MAX]]>,
     free: u16,
     fresh: u16,
 }
@@ -124,6 +171,8 @@ pub struct Listed<A> {
     pub expires_secs: u32,
     /// One of its connections was established.
     pub is_assured: bool,
+    /// What its engine goes by.
+    pub data: EngineData,
 }
 
 impl<A: Address> Templates<A> {
@@ -321,11 +370,13 @@ impl<A: Address> Part<A> {
             deadline: Ticks(0),
             hash: 0,
             is_used: false,
+            data: 0,
             next: NIL,
         };
         Self {
             heads: vec![NIL; slots.next_power_of_two()].into(),
             slots: vec![unused; slots].into(),
+            data: vec![[0; DATA_MAX]; slots].into(),
             free: NIL,
             fresh: 0,
         }
@@ -333,6 +384,13 @@ impl<A: Address> Part<A> {
 
     fn used(&self, slot: u16) -> Option<&Template<A>> {
         self.slots.get(usize::from(slot)).filter(|t| t.is_used)
+    }
+
+    fn data(&self, slot: u16, template: &Template<A>) -> &[u8] {
+        let bytes = self.data.get(usize::from(slot));
+        bytes
+            .and_then(|bytes| bytes.get(..template.data.into()))
+            .unwrap_or_default()
     }
 
     fn used_mut(&mut self, slot: u16) -> Option<&mut Template<A>> {
@@ -381,12 +439,26 @@ impl<A: Address> Part<A> {
 }
 
 impl<A: Address> Held<'_, A> {
-    /// The valid template of this key.
-    pub fn find(&mut self, key: &TemplateKey<A>, now: Ticks) -> Option<(Place, ServerIndex)> {
+    /// The valid template of this key; with an engine, that of these data, whoever the client is.
+    pub fn find(
+        &mut self,
+        key: &TemplateKey<A>,
+        data: &EngineData,
+        now: Ticks,
+    ) -> Option<(Place, ServerIndex)> {
         let mut slot = *self.part.head(self.hash)?;
         for _ in 0..self.table.slots {
             let template = *self.part.used(slot)?;
-            if template.key == *key {
+            let has_data = self.part.data(slot, &template) == data.bytes();
+            let anybody_s = TemplateKey {
+                client: key.client,
+                ..template.key
+            };
+            let is_same = match template.data {
+                0 => template.key == *key,
+                _ => anybody_s == *key,
+            };
+            if has_data && is_same {
                 self.settle(slot, now)?;
                 return Some((Place(slot), template.server));
             }
@@ -399,9 +471,8 @@ impl<A: Address> Held<'_, A> {
     /// none even so.
     pub fn insert(
         &mut self,
-        key: TemplateKey<A>,
-        server: ServerIndex,
-        port: u16,
+        (key, data): (TemplateKey<A>, &EngineData),
+        (server, port): (ServerIndex, u16),
         timeout: Ticks,
         now: Ticks,
     ) -> Option<Place> {
@@ -427,8 +498,12 @@ impl<A: Address> Held<'_, A> {
             deadline,
             hash,
             is_used: true,
+            data: data.length,
             next,
         };
+        if data.length > 0 {
+            *self.part.data.get_mut(usize::from(slot))? = data.bytes;
+        }
         if let Some(claim) = self.table.claims.get(self.first + usize::from(slot)) {
             claim.connections.store(0, Relaxed);
             claim.is_assured.store(false, Relaxed);
@@ -534,6 +609,7 @@ impl<A: Address> Held<'_, A> {
             port: port(template.port),
             expires_secs: template.deadline.left(now).secs(),
             is_assured: self.claim(slot)?.is_assured.load(Relaxed),
+            data: EngineData::new(self.part.data(slot, template)).unwrap_or(EngineData::NONE),
         })
     }
 }

@@ -183,6 +183,7 @@ impl Plane for Turning {
             virtual_: record.virtual_,
             server: record.server,
             method: record.method,
+            engine: None,
         }));
         self.pages.fetch_add(1, SeqCst);
         Ok(next.map(|next| Cursor(next.packed())))

@@ -23,6 +23,7 @@ use pvs_proto::{V4, V6};
 /// What this dataplane can do.
 const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
+    .with(Feature::Engine)
     .with(Feature::Marks)
     .with(Feature::OnePacket)
     .with(Feature::Persistence)

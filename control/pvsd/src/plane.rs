@@ -149,6 +149,12 @@ impl Plane for Dataplane {
     }
 }
 
+/// The kernel's only engine is SIP's.
+fn engine(record: &Record) -> Option<(&'static str, String)> {
+    let data = record.engine.bytes();
+    (!data.is_empty()).then(|| ("sip", String::from_utf8_lossy(data).into_owned()))
+}
+
 fn connection(record: &Record) -> Connection {
     Connection {
         protocol: record.protocol.name(),
@@ -158,6 +164,7 @@ fn connection(record: &Record) -> Connection {
         virtual_: record.virtual_,
         server: record.server,
         method: record.method,
+        engine: engine(record),
     }
 }
 

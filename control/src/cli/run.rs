@@ -256,7 +256,7 @@ impl Session<'_, '_> {
                 let labels = Labels::new(self.names, format.numeric);
                 let lines: String = entries
                     .iter()
-                    .map(|e| listing::connection(e, &labels))
+                    .map(|e| listing::connection(e, format, &labels))
                     .collect();
                 self.text(&lines)?;
                 if more {

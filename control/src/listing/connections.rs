@@ -20,7 +20,7 @@ pub fn connections_heading(format: Format) -> String {
 
 /// A connection's line.
 #[must_use]
-pub fn connection(view: &ConnectionView, labels: &Labels<'_>) -> String {
+pub fn connection(view: &ConnectionView, format: Format, labels: &Labels<'_>) -> String {
     let transport = match view.protocol.as_str() {
         "TCP" => Some(Transport::Tcp),
         "UDP" => Some(Transport::Udp),
@@ -35,7 +35,13 @@ pub fn connection(view: &ConnectionView, labels: &Labels<'_>) -> String {
         view.expires_secs / 60,
         view.expires_secs % 60
     );
-    format!("{protocol:<3} {expires:<6} {state:<11} {client:<18} {target:<18} {server}\n")
+    let fixed = format!("{protocol:<3} {expires:<6} {state:<11} {client:<18} {target:<18}");
+    match &view.engine {
+        Some((engine, data)) if format.engines => {
+            format!("{fixed} {server:<18} {engine:<16} {data}\n")
+        }
+        _ => format!("{fixed} {server}\n"),
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +62,7 @@ mod tests {
             virtual_,
             server,
             method,
+            engine: None,
         }
     }
 
@@ -65,17 +72,39 @@ mod tests {
         let ends = ["10.0.0.1:4001", "10.0.0.100:80", "10.0.0.11:80"];
         let tcp = view("TCP", "SYN_RECV", ends);
         assert_eq!(
-            connection(&tcp, &Labels::new(&names, true)),
+            connection(&tcp, Format::default(), &Labels::new(&names, true)),
             "TCP 14:59  SYN_RECV    10.0.0.1:4001      10.0.0.100:80      10.0.0.11:80\n"
         );
         assert_eq!(
-            connection(&tcp, &Labels::new(&names, false)),
+            connection(&tcp, Format::default(), &Labels::new(&names, false)),
             "TCP 14:59  SYN_RECV    10.0.0.1:4001      10.0.0.100:http    10.0.0.11:http\n"
         );
         let template = view("IP", "NONE", ["10.0.0.1:0", "0.0.0.1:0", "10.0.0.11:0"]);
         assert_eq!(
-            connection(&template, &Labels::new(&names, true)),
+            connection(&template, Format::default(), &Labels::new(&names, true)),
             "IP  14:59  NONE        10.0.0.1:0         0.0.0.1:0          10.0.0.11:0\n"
+        );
+        let call = ConnectionView {
+            engine: Some(("sip".to_owned(), "a84b@pc33".to_owned())),
+            ..view(
+                "UDP",
+                "NONE",
+                ["10.0.0.1:0", "10.0.0.100:5060", "10.0.0.11:5060"],
+            )
+        };
+        let plain = "UDP 14:59  NONE        10.0.0.1:0         10.0.0.100:5060    10.0.0.11:5060";
+        let labels = Labels::new(&names, true);
+        assert_eq!(
+            connection(&call, Format::default(), &labels),
+            format!("{plain}\n")
+        );
+        let engines = Format {
+            engines: true,
+            ..Format::default()
+        };
+        assert_eq!(
+            connection(&call, engines, &labels),
+            format!("{plain}     sip              a84b@pc33\n")
         );
     }
 }

@@ -41,7 +41,7 @@ impl Plane for IdlePlane {
         page: &mut Vec<Connection>,
     ) -> Result<Option<Cursor>, Lag> {
         let from = usize::try_from(from.0).unwrap();
-        page.extend(self.connections.iter().skip(from).take(PAGE));
+        page.extend(self.connections.iter().skip(from).take(PAGE).cloned());
         let next = from + PAGE;
         Ok((next < self.connections.len()).then(|| Cursor(u64::try_from(next).unwrap())))
     }

@@ -37,6 +37,17 @@ impl HashKeys {
         Self([1, 2, 3, 4].map(|n: u64| RandomState::new().hash_one(n)))
     }
 
+    /// Adds bytes to a hash.
+    pub(crate) fn hash_bytes(&self, hash: u64, bytes: &[u8]) -> u64 {
+        let [k0, k1, ..] = self.0;
+        bytes.chunks(8).fold(hash, |hash, chunk| {
+            let word = chunk.iter().fold(chunk.len() as u64, |word, byte| {
+                word << 8 | u64::from(*byte)
+            });
+            fold(hash ^ k0, word ^ k1)
+        })
+    }
+
     /// The hash of a tuple.
     #[inline]
     #[must_use]

@@ -12,10 +12,11 @@ use crate::port::Buf;
 use crate::reason::DropReason;
 use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
 use pvs_proto::state::Timeouts;
-use pvs_proto::{Endpoint, Meta, Protocol, Ticks};
+use pvs_proto::wire::udp;
+use pvs_proto::{Endpoint, Meta, Protocol, Ticks, sip};
 use pvs_sched::config::Persistence;
 use pvs_sched::persistence::{TemplateKey, takes_one_port};
-use pvs_sched::templates::TemplateRef;
+use pvs_sched::templates::{EngineData, TemplateRef};
 use pvs_sched::{Flow, Method, ServerConfig, ServerIndex, Service, ServiceFlags, ServiceKey};
 
 /// Servers that are tried in turn when a reply tuple is taken, at most.
@@ -64,7 +65,10 @@ pub(super) fn connect<F: HopFamily, B: Buf>(
         now: view.now,
     };
     let chosen = match service.config.persistence {
-        Some(persistence) => remembered::<F>(view, service, persistence, meta.protocol, &flow)?,
+        Some(persistence) => {
+            let data = engine_data(service, meta, buf)?;
+            remembered::<F>(view, service, persistence, meta.protocol, &flow, &data)?
+        }
         None => picked::<F>(view, service, &flow)?,
     };
     let one_packet = service.config.flags.has(ServiceFlags::ONE_PACKET);
@@ -136,12 +140,13 @@ fn remembered<'a, F: HopFamily>(
     persistence: Persistence,
     protocol: Protocol,
     flow: &Flow<F::Addr>,
+    data: &EngineData,
 ) -> Result<Chosen<'a>, Failed> {
     let key = TemplateKey::of(service, persistence, protocol, flow);
-    let hash = view.servers.templates.hash::<F>(&key);
+    let hash = view.servers.templates.hash::<F>(&key, data.bytes());
     let busy = Failed::Dropped(DropReason::TemplatesBusy);
     let mut held = F::templates(view).hold(hash).ok_or(busy)?;
-    let known = held.find(&key, view.now);
+    let known = held.find(&key, data, view.now);
     let valid = known.filter(|(_, server)| is_in_service(view, *server));
     let (place, index) = match valid {
         Some(known) => known,
@@ -158,7 +163,7 @@ fn remembered<'a, F: HopFamily>(
             };
             let timeout = Ticks::from_secs(persistence.timeout_secs);
             let full = Failed::Dropped(DropReason::TemplatesFull);
-            let place = held.insert(key, server.index, port, timeout, view.now);
+            let place = held.insert((key, data), (server.index, port), timeout, view.now);
             (place.ok_or(full)?, server.index)
         }
     };
@@ -175,6 +180,25 @@ fn remembered<'a, F: HopFamily>(
         port,
         template: held.adopt(place),
     })
+}
+
+/// What the service's engine goes by. A packet that it can't read begins no connection, as in the kernel.
+fn engine_data<F: HopFamily, B: Buf>(
+    service: &Service,
+    meta: &Meta<F>,
+    buf: &B,
+) -> Result<EngineData, Failed> {
+    if service.config.engine.is_none() {
+        return Ok(EngineData::NONE);
+    }
+    let end = usize::from(meta.l3) + meta.ip_len as usize;
+    let datagram = buf.bytes().get(usize::from(meta.l4)..end);
+    let message = datagram.and_then(|datagram| datagram.get(udp::Header::LEN..));
+    let call = message
+        .filter(|_| meta.protocol == Protocol::UDP)
+        .and_then(sip::call_id);
+    call.and_then(EngineData::new)
+        .ok_or(Failed::Dropped(DropReason::NoCall))
 }
 
 /// A template may go on leading to this server (`ip_vs_check_template`).

@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use pvs_proto::{Family, Protocol, V4, V6, state};
 use pvs_sched::Method;
-use pvs_sched::templates::Listed;
+use pvs_sched::templates::{EngineData, Listed};
 use spin::{Mutex, MutexGuard};
 use std::net::{IpAddr, SocketAddr};
 
@@ -88,6 +88,8 @@ pub struct Record {
     pub server: SocketAddr,
     /// The forwarding method.
     pub method: Method,
+    /// What the persistence engine of a template goes by.
+    pub engine: EngineData,
 }
 
 /// A page of a listing.
@@ -204,6 +206,7 @@ fn template_record<F: HopFamily>(view: &View<'_>, template: &Listed<F::Addr>) ->
         virtual_: endpoint(key.virtual_, key.port),
         server: SocketAddr::new(address, template.port),
         method: server.map_or(Method::Route, |config| config.method),
+        engine: template.data,
     }
 }
 
@@ -225,5 +228,6 @@ fn record<F: Family>(view: &View<'_>, entry: &Entry<F>) -> Record {
         virtual_: endpoint(entry.virtual_, entry.virtual_port),
         server,
         method,
+        engine: EngineData::NONE,
     }
 }

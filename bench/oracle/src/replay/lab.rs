@@ -28,6 +28,7 @@ use std::sync::Arc;
 /// What pvsd says of this dataplane.
 pub(super) const CAPABILITIES: Capabilities = Capabilities::BASIC
     .with(Feature::Ipv6)
+    .with(Feature::Engine)
     .with(Feature::Marks)
     .with(Feature::OnePacket)
     .with(Feature::Persistence)

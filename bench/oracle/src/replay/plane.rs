@@ -107,6 +107,12 @@ impl Plane for Shared {
     }
 }
 
+/// The kernel's only engine is SIP's.
+fn engine(record: &Record) -> Option<(&'static str, String)> {
+    let data = record.engine.bytes();
+    (!data.is_empty()).then(|| ("sip", String::from_utf8_lossy(data).into_owned()))
+}
+
 fn connection(record: &Record) -> Connection {
     Connection {
         protocol: record.protocol.name(),
@@ -116,5 +122,6 @@ fn connection(record: &Record) -> Connection {
         virtual_: record.virtual_,
         server: record.server,
         method: record.method,
+        engine: engine(record),
     }
 }
