@@ -57,6 +57,9 @@ pvs_proto::reasons! {
         NoSource => "no_source",
         /// An ICMP error about a connection, whose own checksum is wrong: a translation would make it right.
         IcmpChecksum => "icmp_checksum",
+        /// An ICMP error about a packet in a tunnel, of which the client is not told: its packet may be cut, or there were too
+        /// many errors.
+        TunnelError => "tunnel_error",
         /// The device took no more frames.
         TxRefused => "tx_refused",
         /// There was no room before the frame for an outer header or a VLAN tag.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod limits;
 pub mod marks;
 pub mod persistence;
+pub mod real;
 pub mod scheduler;
 pub mod service;
 pub mod snapshot;
@@ -23,6 +24,7 @@ pub use config::{
     AddressFamily, Method, Persistence, SchedulerName, ServerConfig, ServerKey, ServiceConfig,
     ServiceFlags, ServiceKey, Transport, Tunnel, TunnelKind,
 };
+pub use real::Real;
 pub use scheduler::Flow;
 pub use service::{Server, ServerIndex, Service, ServiceIndex};
 pub use snapshot::{Snapshot, SnapshotFamily};

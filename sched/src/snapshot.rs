@@ -5,6 +5,7 @@
 
 use crate::config::{AddressFamily, ServerConfig, ServiceKey};
 use crate::marks::MarkRules;
+use crate::real::{Real, Reals};
 use crate::service::{ServerIndex, Service, ServiceIndex};
 use crate::tunables::Tunables;
 use core::net::IpAddr;
@@ -84,6 +85,8 @@ pub struct Snapshot {
     /// The server of each cell. It stays when the server is removed: connections still ask, and the
     /// cell is given to no other server before the last of them has ended.
     servers: Vec<Option<ServerConfig>>,
+    /// What servers' packets are known by.
+    reals: Reals,
     v4: Index<Addr4>,
     v6: Index<Addr6>,
 }
@@ -211,6 +214,12 @@ impl Snapshot {
         self.servers.get(index.0 as usize)?.as_ref()
     }
 
+    /// A service has a server of this kind, address and port.
+    #[must_use]
+    pub fn has_real(&self, real: Real) -> bool {
+        self.reals.has(real)
+    }
+
     /// The lowest slot without a service.
     #[must_use]
     pub fn free_slot(&self) -> ServiceIndex {
@@ -226,6 +235,7 @@ impl Snapshot {
         for server in service.servers() {
             self.set_available(server.index, true);
             self.set_server(server.index, server.config);
+            self.reals.add(&service.config.key, &server.config);
         }
         let at = index.0 as usize;
         if self.services.len() <= at {
@@ -241,6 +251,7 @@ impl Snapshot {
         let old = self.services.get_mut(index.0 as usize)?.take()?;
         for server in old.servers() {
             self.set_available(server.index, false);
+            self.reals.remove(&old.config.key, &server.config);
         }
         self.set_index(old.config.key, None);
         Some(old)

@@ -9,7 +9,7 @@ use super::icmp::{self, Error};
 use super::lane::Verdict;
 use super::local;
 use super::rewrite;
-use super::tunnel;
+use super::tunnel::{self, Entrance};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::{DropReason, Loss};
@@ -58,8 +58,8 @@ pub(super) fn into_tunnel<F: HopFamily, B: Buf>(
     meta: &Meta<F>,
     buf: &mut B,
 ) -> Verdict {
-    let (tunnel, way) = hops.tunnels.towards(view, entry.server_index());
-    let room = tunnel.room(path_mtu(&way)).unwrap_or(0);
+    let Entrance { tunnel, way, mtu } = hops.tunnels.towards(view, entry.server_index());
+    let room = tunnel.room(mtu).unwrap_or(0);
     if let Err(stop) = judge(&way, room, meta) {
         return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
     }

@@ -67,12 +67,10 @@ impl ServerHops {
 
     /// Where in memory its arrays lie.
     #[cfg(test)]
-    pub(super) fn places(&self) -> [core::ops::Range<usize>; 2] {
+    pub(super) fn places(&self) -> [core::ops::Range<usize>; 3] {
         let servers = self.servers.as_ptr_range();
-        [
-            servers.start.addr()..servers.end.addr(),
-            self.tunnels.place(),
-        ]
+        let [tunnels, learned] = self.tunnels.places();
+        [servers.start.addr()..servers.end.addr(), tunnels, learned]
     }
 
     /// The identification of the next packet that the director makes and that may be fragmented

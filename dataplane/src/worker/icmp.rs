@@ -5,7 +5,7 @@
 //! 1280 bytes; never about an error, a later fragment, or a source that is none. An error is made of
 //! the packet that it is about, in its own buffer. How many a worker sends is limited; those that path
 //! MTU discovery lives on, which the kernel does not limit (`icmpv4_mask_allow`, `icmp.ratemask`), have a limit of their
-//! own, above anything but a flood.
+//! own, above anything but a flood; that of the others is a tunable.
 
 use super::View;
 use super::hops::{self, HopFamily, ServerHops};
@@ -16,12 +16,6 @@ use pvs_proto::checksum::{self, Offload};
 use pvs_proto::wire::{IpHeader, Plain, ethernet, icmp, icmpv6};
 use pvs_proto::{Address, Family, Fragment, Meta, Protocol, Ticks, V4, V6};
 use zerocopy::FromBytes;
-
-/// Errors that a worker makes in a second, at most: the kernel's `icmp_msgs_per_sec`.
-pub const ICMP_ERRORS_PER_SECOND: u32 = 1000;
-
-/// Errors that it makes at once, at most: the kernel's `icmp_msgs_burst`.
-pub const ICMP_ERRORS_BURST: u32 = 50;
 
 /// Messages "fragmentation needed" and "packet too big" that it makes in a second, and at once, at most.
 pub const ICMP_TOO_BIG_PER_SECOND: u32 = 10_000;
@@ -42,6 +36,8 @@ pub(super) enum Error {
     TimeExceeded,
     /// Longer than this, which is what fits.
     TooBig(u32),
+    /// What a router on the way to a server told: type, code and the word behind the checksum.
+    Told(u8, u8, u32),
 }
 
 /// The errors of a family.
@@ -69,6 +65,7 @@ impl ErrorFamily for V4 {
             Error::Unreachable => (icmp::UNREACHABLE, icmp::HOST_UNREACHABLE, 0),
             Error::TimeExceeded => (icmp::TIME_EXCEEDED, 0, 0),
             Error::TooBig(mtu) => (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, mtu),
+            Error::Told(kind, code, rest) => (kind, code, rest),
         }
     }
     fn is_silent(kind: u8) -> bool {
@@ -100,6 +97,7 @@ impl ErrorFamily for V6 {
             Error::Unreachable => (icmpv6::UNREACHABLE, icmpv6::ADDRESS_UNREACHABLE, 0),
             Error::TimeExceeded => (icmpv6::TIME_EXCEEDED, 0, 0),
             Error::TooBig(mtu) => (icmpv6::PACKET_TOO_BIG, 0, mtu),
+            Error::Told(kind, code, rest) => (kind, code, rest),
         }
     }
     fn is_silent(kind: u8) -> bool {
@@ -123,45 +121,50 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) const fn new() -> Self {
         Self {
-            too_big: Limit::new(ICMP_TOO_BIG_PER_SECOND, ICMP_TOO_BIG_BURST),
-            others: Limit::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST),
+            too_big: Limit::FULL,
+            others: Limit::FULL,
         }
     }
 
-    fn take(&mut self, error: Error, now: Ticks) -> bool {
+    fn take(&mut self, error: Error, view: &View<'_>) -> bool {
+        let tunables = &view.config.tunables;
+        let natural = |n: i32| u32::try_from(n).unwrap_or(0);
         match error {
-            Error::TooBig(_) => self.too_big.take(now),
-            _ => self.others.take(now),
+            Error::TooBig(_) => {
+                self.too_big
+                    .take(view.now, ICMP_TOO_BIG_PER_SECOND, ICMP_TOO_BIG_BURST)
+            }
+            _ => self.others.take(
+                view.now,
+                natural(tunables.icmp_msgs_per_sec),
+                natural(tunables.icmp_msgs_burst),
+            ),
         }
     }
 }
 
-/// A token bucket.
+/// A token bucket. A token is a second's worth of ticks, so that small rates have their part of each tick.
 #[derive(Debug)]
 struct Limit {
-    per_tick: u32,
-    burst: u32,
-    tokens: u32,
+    parts: u32,
     since: Ticks,
 }
 
 impl Limit {
-    const fn new(per_second: u32, burst: u32) -> Self {
-        Self {
-            per_tick: per_second / Ticks::PER_SECOND,
-            burst,
-            tokens: burst,
-            since: Ticks(0),
-        }
-    }
+    const FULL: Self = Self {
+        parts: u32::MAX,
+        since: Ticks(0),
+    };
 
-    fn take(&mut self, now: Ticks) -> bool {
+    fn take(&mut self, now: Ticks, per_second: u32, burst: u32) -> bool {
         let passed = now.left(self.since).0;
         self.since = now;
-        let earned = passed.saturating_mul(self.per_tick);
-        let tokens = self.tokens.saturating_add(earned).min(self.burst);
-        self.tokens = tokens.saturating_sub(1);
-        tokens > 0
+        let earned = passed.saturating_mul(per_second);
+        let most = burst.saturating_mul(Ticks::PER_SECOND);
+        let parts = self.parts.saturating_add(earned).min(most);
+        let left = parts.checked_sub(Ticks::PER_SECOND);
+        self.parts = left.unwrap_or(parts);
+        left.is_some()
     }
 }
 
@@ -198,7 +201,7 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
     let header = (F::HEADER_LEN + icmp::Header::LEN) as u32;
     let len_max = F::LEN_MAX.min(hop.mtu);
     let quoted = len_max.checked_sub(header)?.min(meta.ip_len);
-    if !hops.limits.take(error, view.now) {
+    if !hops.limits.take(error, view) {
         view.stats.count_icmp_limited();
         return None;
     }
@@ -248,8 +251,8 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_as_many_as_time_allows() {
-        let mut limit = Limit::new(ICMP_ERRORS_PER_SECOND, ICMP_ERRORS_BURST);
-        let mut taken = |at: Ticks| (0..200).filter(|_| limit.take(at)).count();
+        let mut limit = Limit::FULL;
+        let mut taken = |at: Ticks| (0..200).filter(|_| limit.take(at, 1000, 50)).count();
         let start = Ticks(u32::MAX - 1);
         assert_eq!(taken(start), 50);
         assert_eq!(taken(start), 0);
@@ -263,5 +266,16 @@ mod tests {
         let begin = start.after(Ticks::from_secs(100));
         let second: usize = (0..250).map(|n| taken(begin.after(Ticks(n)))).sum();
         assert_eq!(second, 50 + 249 * 4);
+    }
+
+    #[test]
+    fn a_rate_below_that_of_the_ticks_is_kept_and_none_is_none() {
+        let mut limit = Limit::FULL;
+        let mut taken = |at: u32, rate| (0..9).filter(|_| limit.take(Ticks(at), rate, 2)).count();
+        assert_eq!(taken(0, 10), 2);
+        let second: usize = (1..=250).map(|at| taken(at, 10)).sum();
+        assert_eq!(second, 10);
+        let second: usize = (251..=500).map(|at| taken(at, 0)).sum();
+        assert_eq!(second, 0);
     }
 }

@@ -20,6 +20,7 @@ mod icmp;
 mod lane;
 #[cfg(test)]
 mod layout;
+mod learned;
 mod listing;
 mod local;
 mod marks;
@@ -29,11 +30,11 @@ mod rewrite;
 mod run;
 mod schedule;
 mod tunnel;
+mod tunnel_errors;
 mod waiting;
 
-pub use icmp::{
-    ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND, ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND,
-};
+pub use icmp::{ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND};
+pub use learned::{PATH_MTU_LIFETIME, PATH_MTU_MIN};
 pub use listing::{Mailbox, Page, Part, PlaceInTable, Record};
 pub use run::{Clock, Idle, MonotonicClock, run};
 pub use waiting::ResolveRequest;

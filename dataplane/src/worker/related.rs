@@ -11,7 +11,7 @@
 use super::forward::{self, judge, pass, path_mtu};
 use super::hops::{HopFamily, ServerHops, route};
 use super::lane::{Item, Verdict};
-use super::{Arrived, View, quoted, schedule};
+use super::{Arrived, View, quoted, schedule, tunnel_errors};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
@@ -19,9 +19,9 @@ use crate::steering::WorkerIndex;
 use crate::table::{Direction, Entry, EntryIndex, Table, Tuple};
 use pvs_proto::checksum;
 use pvs_proto::parse::Quote;
-use pvs_proto::wire::icmp;
-use pvs_proto::{Address, Endpoint, Meta};
-use pvs_sched::Method;
+use pvs_proto::wire::{gre, gue, icmp};
+use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
+use pvs_sched::{Method, Real, TunnelKind};
 
 /// What becomes of a packet without ports.
 #[cold]
@@ -38,14 +38,19 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     if meta.protocol != F::PROTOCOL || !F::is_followed(meta.signal) {
         return linux;
     }
-    let Some(quote) = quote::<F>(buf.bytes(), meta, meta.l4) else {
+    let Some(quote) = quote::<F>(buf.bytes(), meta, message(meta)) else {
         return linux;
     };
+    let here = view.fib.is_local::<F>(meta.dst.addr);
+    let error = Related { meta, quote, here };
+    // An error about a packet in a tunnel comes to whoever sent that.
+    let tunnelled = here.then(|| error.within(view, buf.bytes())).flatten();
+    if let Some(inner) = tunnelled {
+        return tunnel_errors::decide(view, table, hops, &error, &inner, buf).unwrap_or(linux);
+    }
     if let Some(owner) = other_owner(view, &quote) {
         return Verdict::HandOver(owner);
     }
-    let here = view.fib.is_local::<F>(meta.dst.addr);
-    let error = Related { meta, quote, here };
     match error.find(table) {
         Some((at, Direction::Request)) => error.request(view, table, hops, at, buf),
         Some((at, Direction::Reply)) => error.reply(view, table, at, buf).unwrap_or(linux),
@@ -53,17 +58,21 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     }
 }
 
-/// The packet that the ICMP error at `l4` of a packet quotes, as far as it is there and has any sense.
-fn quote<F: HopFamily>(frame: &[u8], meta: &Meta<F>, l4: u16) -> Option<Meta<F>> {
+/// Where the quote of an ICMP error begins.
+fn message<F: HopFamily>(meta: &Meta<F>) -> u16 {
+    meta.l4.saturating_add(icmp::Header::LEN as u16)
+}
+
+/// The packet that is quoted at `l3` of an error, as far as it is there and has any sense.
+fn quote<F: HopFamily>(frame: &[u8], meta: &Meta<F>, l3: u16) -> Option<Meta<F>> {
     let end = usize::from(meta.l3).checked_add(meta.ip_len as usize)?;
-    let l3 = l4.checked_add(icmp::Header::LEN as u16)?;
     let Quote(quote) = F::quote_at(frame.get(..end)?, l3).ok()?;
     Some(quote)
 }
 
 /// The worker that the quoted packet's connection belongs to, if it is another one than this. A packet from a
 /// local address, which a virtual one is, went to its client.
-fn other_owner<F: HopFamily>(view: &View<'_>, quote: &Meta<F>) -> Option<WorkerIndex> {
+pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, quote: &Meta<F>) -> Option<WorkerIndex> {
     if view.arrived == Arrived::FromWorker || !quote.protocol.has_ports() {
         return None;
     }
@@ -76,14 +85,34 @@ fn other_owner<F: HopFamily>(view: &View<'_>, quote: &Meta<F>) -> Option<WorkerI
 }
 
 /// An error with what it quotes.
-struct Related<'a, F: HopFamily> {
-    meta: &'a Meta<F>,
-    quote: Meta<F>,
+pub(super) struct Related<'a, F: HopFamily> {
+    pub meta: &'a Meta<F>,
+    pub quote: Meta<F>,
     /// It is addressed to the director.
     here: bool,
 }
 
 impl<F: HopFamily> Related<'_, F> {
+    /// The packet within the quoted one, if that is one of a tunnel that there is. The kernel knows IPv4 in IPv4 alone.
+    fn within(&self, view: &View<'_>, frame: &[u8]) -> Option<Meta<F>> {
+        let outer = &self.quote;
+        if !F::IS_V4 || outer.fragment == Fragment::Later {
+            return None;
+        }
+        let behind = frame.get(usize::from(outer.l4)..)?;
+        let (kind, port, (protocol, len)) = match outer.protocol {
+            Protocol::IPIP => (TunnelKind::Ipip, 0, (Protocol::IPIP, 0)),
+            Protocol::UDP => (TunnelKind::Gue, outer.dst.port, gue::within(behind)?),
+            Protocol::GRE => (TunnelKind::Gre, 0, gre::within(behind)?),
+            _ => return None,
+        };
+        let far = Real::Tunnel(kind, outer.dst.addr.into(), port);
+        if protocol != Protocol::IPIP || !view.config.has_real(far) {
+            return None;
+        }
+        quote(frame, self.meta, outer.l4.checked_add(len as u16)?)
+    }
+
     /// The connection that it is about, and which way it goes. The kernel asks in the order of its hooks: for replies
     /// first where the error is addressed to the director, for requests first where it is not.
     fn find(&self, table: &Table<F>) -> Option<(EntryIndex, Direction)> {
@@ -118,8 +147,7 @@ impl<F: HopFamily> Related<'_, F> {
         let Some(entry) = table.get_mut(at) else {
             return Verdict::drop(DropReason::ServerRemoved);
         };
-        // The kernel never looks at this one's checksum in IPv6.
-        if F::IS_V4 && !self.is_right(buf.bytes()) {
+        if entry.has_reply() && !self.is_right(buf.bytes()) {
             return Verdict::drop(DropReason::IcmpChecksum);
         }
         // What is not for the director has passed a hop before the hook sees it.
@@ -214,7 +242,7 @@ impl<F: HopFamily> Related<'_, F> {
     }
 
     /// Its checksum is right: a translation would make any other one right too.
-    fn is_right(&self, frame: &[u8]) -> bool {
+    pub(super) fn is_right(&self, frame: &[u8]) -> bool {
         let meta = self.meta;
         let end = usize::from(meta.l3).saturating_add(meta.ip_len as usize);
         frame.get(meta.l4.into()..end).is_some_and(|message| {
@@ -224,7 +252,12 @@ impl<F: HopFamily> Related<'_, F> {
 }
 
 /// Counts an error of a connection; a server that is no longer listed counts nothing.
-fn count<F: HopFamily>(view: &View<'_>, entry: &Entry<F>, direction: Direction, bytes: u32) {
+pub(super) fn count<F: HopFamily>(
+    view: &View<'_>,
+    entry: &Entry<F>,
+    direction: Direction,
+    bytes: u32,
+) {
     let server = entry.server_index();
     let listed = view.config.is_available(server);
     match (view.cells.get(server).filter(|_| listed), direction) {

@@ -8,8 +8,10 @@
 
 use super::View;
 use super::encapsulation::Encapsulation;
+use super::forward::path_mtu;
 use super::hops::{HopFamily, ServerHops, Way, route};
 use super::lane::Verdict;
+use super::learned::Learned;
 use super::rewrite;
 use crate::apart::Apart;
 use crate::fib::HopIndex;
@@ -44,6 +46,15 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
+    /// Its other end.
+    fn far(&self) -> Option<IpAddr> {
+        match self.ends {
+            Ends::None => None,
+            Ends::V4(_, to) => Some(to.into()),
+            Ends::V6(_, to) => Some(to.into()),
+        }
+    }
+
     /// Longest packet that fits into a tunnel over a path of this MTU. `None` where the kernel
     /// does not use the tunnel: what is left is less than any host must take (RFC 791, RFC 8200
     /// section 5).
@@ -59,8 +70,34 @@ impl Tunnel {
     }
 }
 
-/// The tunnels of all servers.
-pub(super) struct Tunnels(Apart<Cached>);
+/// The tunnels of all servers, and what routers told of the paths that they take.
+pub(super) struct Tunnels {
+    found: Apart<Cached>,
+    learned: Learned,
+}
+
+/// The way into a tunnel.
+pub(super) struct Entrance<'a> {
+    /// What it makes of a packet.
+    pub tunnel: Tunnel,
+    /// Where the packet leaves.
+    pub way: Way<'a>,
+    /// Longest packet that the path to the other end takes, outer header included.
+    pub mtu: u32,
+}
+
+impl Entrance<'_> {
+    const fn closed(verdict: Verdict) -> Self {
+        Self {
+            tunnel: Tunnel {
+                ends: Ends::None,
+                encapsulation: Encapsulation::IpIp,
+            },
+            way: Err(verdict),
+            mtu: u32::MAX,
+        }
+    }
+}
 
 /// A tunnel with the versions of forwarding information and configuration that it was found under.
 #[derive(Clone, Copy, Default)]
@@ -69,6 +106,10 @@ struct Cached {
     fib: u32,
     config: u32,
     hop: HopIndex,
+    /// What was known of path MTUs: [`Learned::news`].
+    news: u16,
+    /// A path MTU was told of, and may hold still.
+    is_limited: bool,
     tunnel: Tunnel,
 }
 
@@ -76,35 +117,72 @@ const _: () = assert!(size_of::<Cached>() == 64, "a tunnel is one cache line");
 
 impl Tunnels {
     pub(super) fn new(servers: usize) -> Self {
-        Self(Apart::new(Cached::default(), servers))
+        Self {
+            found: Apart::new(Cached::default(), servers),
+            learned: Learned::new(servers),
+        }
     }
 
+    /// Where in memory its arrays lie.
     #[cfg(test)]
-    pub(super) fn place(&self) -> core::ops::Range<usize> {
-        let all = self.0.as_ptr_range();
-        all.start.addr()..all.end.addr()
+    pub(super) fn places(&self) -> [core::ops::Range<usize>; 2] {
+        let found = self.found.as_ptr_range();
+        [found.start.addr()..found.end.addr(), self.learned.place()]
     }
 
     /// The tunnel to a server, and the way to its other end.
     #[inline]
-    pub(super) fn towards<'a>(
-        &mut self,
-        view: &View<'a>,
-        server: ServerIndex,
-    ) -> (Tunnel, Way<'a>) {
-        let (fib, config) = (view.fib.version, view.config.version as u32);
-        if let Some(cached) = self.0.get(server.0 as usize) {
-            if (cached.fib, cached.config) == (fib, config) {
+    pub(super) fn towards<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> Entrance<'a> {
+        if let Some(cached) = self.found.get(server.0 as usize) {
+            if cached.is_of(view, self.learned.news) {
                 if let Some(hop) = view.fib.hop(cached.hop) {
-                    return (cached.tunnel, Ok(hop));
+                    let (tunnel, is_limited) = (cached.tunnel, cached.is_limited);
+                    let mtu = match is_limited {
+                        false => hop.mtu,
+                        true => self.limited(view, server, &tunnel, hop.mtu),
+                    };
+                    let way = Ok(hop);
+                    return Entrance { tunnel, way, mtu };
                 }
             }
         }
         self.find(view, server)
     }
 
+    /// The path MTU of a tunnel that has been told of one, which may be over.
     #[cold]
-    fn find<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> (Tunnel, Way<'a>) {
+    fn limited(&mut self, view: &View<'_>, server: ServerIndex, tunnel: &Tunnel, mtu: u32) -> u32 {
+        let told = tunnel.far().and_then(|to| self.learned.mtu(to, view.now));
+        if told.is_none() {
+            if let Some(cached) = self.found.get_mut(server.0 as usize) {
+                cached.is_limited = false;
+            }
+        }
+        told.map_or(mtu, |told| told.min(mtu))
+    }
+
+    /// A router told of the path to an address. Returns the path MTU that the tunnel to a server goes by at this
+    /// moment, as `dst_mtu` of a cached route: one that was found before its address was first told of hears of it with the next packet.
+    pub(super) fn tell<F: HopFamily>(
+        &mut self,
+        view: &View<'_>,
+        server: ServerIndex,
+        to: F::Addr,
+        mtu: u32,
+    ) -> u32 {
+        let knows = self
+            .found
+            .get(server.0 as usize)
+            .filter(|cached| cached.is_limited)
+            .and_then(|cached| cached.tunnel.far());
+        let route = view.fib.mtu::<F>(to).into();
+        self.learned.tell(to.into(), mtu, route, view.now);
+        let told = knows.and_then(|to| self.learned.mtu(to, view.now));
+        told.map_or(route, |told| told.min(route))
+    }
+
+    #[cold]
+    fn find<'a>(&mut self, view: &View<'a>, server: ServerIndex) -> Entrance<'a> {
         let configured = view.config.server(server);
         let (ends, way) = match configured.map(|config| config.key.address) {
             Some(IpAddr::V4(address)) => {
@@ -119,14 +197,14 @@ impl Tunnels {
             }
             None => (None, Err(Verdict::drop(DropReason::HostUnreachable))),
         };
-        let (hop, way) = match (ends, way) {
+        let (hop, way, mtu) = match (ends, way) {
             // A route that is no way out says itself what becomes of the packet.
             (_, Err(verdict @ (Verdict::Lose(_) | Verdict::Punt(_)))) => {
-                return (Tunnel::default(), Err(verdict));
+                return Entrance::closed(verdict);
             }
-            (None, _) => return (Tunnel::default(), Err(Verdict::drop(DropReason::NoSource))),
-            (Some(_), Err(waits)) => (HopIndex::NONE, Err(waits)),
-            (Some(_), Ok((index, hop))) => (index, Ok(hop)),
+            (None, _) => return Entrance::closed(Verdict::drop(DropReason::NoSource)),
+            (Some(_), Err(waits)) => (HopIndex::NONE, Err(waits), path_mtu(&Err(waits))),
+            (Some(_), Ok((index, hop))) => (index, Ok(hop), hop.mtu),
         };
         let tunnel = Tunnel {
             ends: ends.unwrap_or_default(),
@@ -134,15 +212,28 @@ impl Tunnels {
                 .map(|config| Encapsulation::of(&config.tunnel))
                 .unwrap_or_default(),
         };
-        if let Some(slot) = self.0.get_mut(server.0 as usize) {
+        let told = tunnel.far().and_then(|to| self.learned.mtu(to, view.now));
+        if let Some(slot) = self.found.get_mut(server.0 as usize) {
             *slot = Cached {
                 fib: view.fib.version,
                 config: view.config.version as u32,
                 hop,
+                news: self.learned.news,
+                is_limited: told.is_some(),
                 tunnel,
             };
         }
-        (tunnel, way)
+        let mtu = told.map_or(mtu, |told| told.min(mtu));
+        Entrance { tunnel, way, mtu }
+    }
+}
+
+impl Cached {
+    /// It was found under these versions.
+    #[inline]
+    fn is_of(&self, view: &View<'_>, news: u16) -> bool {
+        let now = (view.fib.version, view.config.version as u32, news);
+        (self.fib, self.config, self.news) == now
     }
 }
 
