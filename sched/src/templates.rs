@@ -14,8 +14,11 @@ use crate::service::ServerIndex;
 use crate::sync::{AtomicBool, AtomicU32, Lock, LockGuard, Relaxed, wait_a_moment};
 use pvs_proto::{Address, Ticks};
 
-/// Parts of the table that are locked apart.
-const STRIPES: usize = 64;
+/// Parts of the table that are locked apart. The model checker has enough with one.
+const STRIPES: usize = if cfg!(loom) { 1 } else { 64 };
+
+/// Slots that a part has at least.
+const SLOTS_MIN: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// How often a lock is tried. What is done under one takes a few microseconds at most; this is longer.
 const TRIES: u32 = 4096;
@@ -180,7 +183,9 @@ impl<A: Address> Templates<A> {
     /// servers. All its memory is taken here: 64 bytes for each (96 in IPv6).
     #[must_use]
     pub fn new(templates: usize, servers: usize) -> Self {
-        let slots = templates.div_ceil(STRIPES).clamp(8, usize::from(NIL - 1));
+        let slots = templates
+            .div_ceil(STRIPES)
+            .clamp(SLOTS_MIN, usize::from(NIL - 1));
         let stripe = |_| Stripe {
             due: AtomicU32::new(0),
             part: Lock::new(Part::new(slots)),

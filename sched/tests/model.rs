@@ -7,7 +7,9 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
-use pvs_proto::Addr4;
+use pvs_proto::{Addr4, Protocol, Ticks};
+use pvs_sched::persistence::TemplateKey;
+use pvs_sched::templates::{EngineData, TemplateRef, Templates};
 use pvs_sched::{
     Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
     ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
@@ -194,5 +196,81 @@ fn a_server_goes_while_two_workers_pick_by_wrr() {
 fn a_weight_changes_while_two_workers_pick_by_wrr() {
     edit_between(SchedulerName::Wrr, &[4, 3], |s| {
         s.with_edited_server(server(2, 2))
+    });
+}
+
+/// A client's template.
+const KEY: TemplateKey<Addr4> = TemplateKey {
+    protocol: Protocol::TCP,
+    client: Addr4(0x0a09_0001),
+    virtual_: Addr4(0x0a00_0064),
+    port: 80,
+};
+
+const TIMEOUT: Ticks = Ticks::from_secs(4);
+
+/// What a worker does at a client's first packet, as if its scheduler picked this server: the template's server, and a
+/// connection of it.
+fn connect(templates: &Templates<Addr4>, picked: u32, now: Ticks) -> (ServerIndex, TemplateRef) {
+    loop {
+        // Who gets no hold of it drops the packet, and the client sends it again.
+        let Some(mut held) = templates.hold(1) else {
+            thread::yield_now();
+            continue;
+        };
+        let (place, server) = held.find(&KEY, &EngineData::NONE, now).unwrap_or_else(|| {
+            let server = ServerIndex(picked);
+            let key = (KEY, &EngineData::NONE);
+            let place = held.insert(key, (server, 80), TIMEOUT, now).unwrap();
+            (place, server)
+        });
+        held.refresh(place, now);
+        return (server, held.adopt(place));
+    }
+}
+
+#[test]
+fn two_first_packets_of_a_client_get_one_server() {
+    explore(|| {
+        let templates = Arc::new(Templates::<Addr4>::new(2, 3));
+        let others = Arc::clone(&templates);
+        let worker = thread::spawn(move || connect(&others, 1, Ticks(0)));
+        let (mine, template) = connect(&templates, 2, Ticks(0));
+        let (theirs, same) = worker.join().unwrap();
+        assert_eq!((mine, template), (theirs, same));
+        assert_eq!(templates.of_server(mine), 1);
+        assert!(
+            !templates.release(template) && templates.release(same),
+            "the last one"
+        );
+    });
+}
+
+#[test]
+fn a_template_that_is_due_stays_while_it_has_connections() {
+    explore(|| {
+        let templates = Arc::new(Templates::<Addr4>::new(2, 3));
+        let (server, template) = connect(&templates, 1, Ticks(0));
+        let due = TIMEOUT.after(Ticks::from_secs(1));
+        let sweeper = {
+            let templates = Arc::clone(&templates);
+            thread::spawn(move || templates.sweep(due, 0, 1))
+        };
+        // Another worker begins a connection while the only one there was ends, and time passes.
+        let other = {
+            let templates = Arc::clone(&templates);
+            thread::spawn(move || connect(&templates, 2, due))
+        };
+        templates.release(template);
+        sweeper.join().unwrap();
+        let (theirs, held) = other.join().unwrap();
+        assert_eq!(templates.of_server(theirs), 1);
+        assert!(theirs == server || templates.of_server(server) == 0);
+        let much_later = due.after(Ticks::from_secs(200));
+        templates.sweep(much_later, 0, 1);
+        assert_eq!(templates.of_server(theirs), 1, "it has a connection");
+        templates.release(held);
+        templates.sweep(much_later.after(Ticks::from_secs(200)), 0, 1);
+        assert_eq!(templates.of_server(theirs), 0);
     });
 }
