@@ -4,10 +4,12 @@
 //! [`store`](crate::store). Nothing here judges; a value that came over the socket is judged again
 //! by the store.
 
-use pvs_sched::config::{Persistence, ServerConfig, ServerKey, ServiceFlags, ServiceKey};
+use pvs_sched::config::{
+    Persistence, ServerConfig, ServerKey, ServiceFlags, ServiceKey, Transport,
+};
 use pvs_sched::marks::MarkRule;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,8 @@ pub enum Command {
     Tune(Vec<Tuning>),
     /// `sysctl`: the tunables of these names, or all of them if none is named.
     ListTunables(Vec<String>),
+    /// `explain`.
+    Explain(ExplainRequest),
     /// `mark list`.
     ListMarks,
     /// `mark add`: a rule before the one that has this number, or behind all others.
@@ -106,10 +110,26 @@ impl Command {
                 | Self::ListDaemons
                 | Self::ListTunables(_)
                 | Self::ListMarks
+                | Self::Explain(_)
                 | Self::Status
                 | Self::Drops
         )
     }
+}
+
+/// A packet that `explain` tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// Its protocol.
+    pub protocol: Transport,
+    /// Where it comes from.
+    pub client: SocketAddr,
+    /// Where it goes.
+    pub virtual_: SocketAddr,
+    /// The interface that it comes in by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
 }
 
 /// A tunable and its value, as they are written under /proc/sys/net/ipv4/vs.

@@ -10,6 +10,7 @@ pub mod client;
 mod clients;
 pub mod clock;
 pub mod command;
+pub mod explain;
 pub mod frame;
 pub mod limits;
 pub mod listing;

@@ -3,8 +3,10 @@
 //! pvsd implements it over the dataplane, tests over a fake. Nothing here but a listing of
 //! connections touches a worker: counters are read from the workers' blocks.
 
+use crate::explain::{ConnectionSeen, WaySeen};
 use crate::status::{LossView, StatusView};
-use pvs_sched::{Counters, Load, Method, ServerIndex, Snapshot};
+use pvs_proto::Protocol;
+use pvs_sched::{Counters, Load, Method, ServerIndex, Service, Snapshot};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -33,6 +35,44 @@ pub trait Plane: Send {
 
     /// A server has got these thresholds: whether it is at the upper one is judged at once, as the kernel does.
     fn judge_threshold(&self, _server: ServerIndex, _upper: u32, _lower: u32) {}
+
+    /// The connection of a client, if there is one, and the worker that it belongs to or would belong to.
+    ///
+    /// # Errors
+    /// [`Lag`] if a worker does not answer.
+    fn connection(
+        &self,
+        _protocol: Protocol,
+        _client: SocketAddr,
+        _virtual: SocketAddr,
+    ) -> Result<(Option<u16>, Option<ConnectionSeen>), Lag> {
+        Ok((None, None))
+    }
+
+    /// The template that a service has for a client: its server, whole seconds until it expires, and whether one of
+    /// its connections was established.
+    fn template(
+        &self,
+        _service: &Service,
+        _protocol: Protocol,
+        _client: SocketAddr,
+        _virtual: SocketAddr,
+    ) -> Option<(ServerIndex, u32, bool)> {
+        None
+    }
+
+    /// Which way packets to an address go.
+    ///
+    /// # Errors
+    /// [`Lag`] if a worker does not answer.
+    fn way(&self, _address: IpAddr) -> Result<Option<WaySeen>, Lag> {
+        Ok(None)
+    }
+
+    /// The server is at its upper threshold.
+    fn overloaded(&self, _server: ServerIndex) -> bool {
+        false
+    }
 
     /// Appends the next connections behind `from` to `page`, a bounded number, and returns where to go
     /// on; `None` when there are no more. A connection that lives through the whole listing appears

@@ -1,6 +1,7 @@
 //! What pvsd answers: outcomes of commands, and refusals in the kernel's and ipvsadm's words.
 
 use crate::command::{DaemonRole, Tuning};
+use crate::explain::Explanation;
 use crate::status::{LossView, StatusView};
 use pvs_sched::Counters;
 use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
@@ -46,6 +47,8 @@ pub enum Outcome {
     Daemons(Vec<DaemonView>),
     /// Tunables with their values.
     Tunables(Vec<Tuning>),
+    /// What would become of a packet.
+    Explanation(Box<Explanation>),
     /// The mark rules, in their order.
     Marks(Vec<MarkRule>),
     /// The state of the director.

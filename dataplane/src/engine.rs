@@ -13,10 +13,11 @@ use crate::table::{HashKeys, Tuple};
 use crate::worker::{Access, Mailbox, ResolveRequest, Shared, Worker, WorkerConfig};
 use crossbeam::queue::ArrayQueue;
 use pvs_epoch::{Publisher, Reader};
-use pvs_proto::{Addr4, Addr6, Endpoint, Family};
+use pvs_proto::{Addr4, Addr6, Endpoint, Family, Protocol, Ticks, V4, V6};
 use pvs_sched::persistence::TemplateKey;
-use pvs_sched::templates::Templates;
-use pvs_sched::{AllCells, Cells, Counters, Load, ServerIndex, Snapshot};
+use pvs_sched::templates::{EngineData, Templates};
+use pvs_sched::{AllCells, Cells, Counters, Flow, Load, ServerIndex, Service, Snapshot};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Neighbours that workers may ask for at a time; more are asked for again.
@@ -155,6 +156,54 @@ impl TemplateTables {
             dst: end(key.virtual_, key.port),
         });
         self.keys.hash_bytes(hash, data)
+    }
+
+    /// The template that a service has for a client: its server, seconds left, and whether it is assured. For
+    /// control: it waits for others that hold the stripe. None where an engine tells clients apart.
+    #[must_use]
+    pub fn look_up(
+        &self,
+        service: &Service,
+        protocol: Protocol,
+        (client, virtual_): (SocketAddr, SocketAddr),
+        now: Ticks,
+    ) -> Option<(ServerIndex, u32, bool)> {
+        let ends = (client, virtual_);
+        match client {
+            SocketAddr::V4(_) => self.seen::<V4>(&self.v4, service, protocol, ends, now),
+            SocketAddr::V6(_) => self.seen::<V6>(&self.v6, service, protocol, ends, now),
+        }
+    }
+
+    fn seen<F: Family>(
+        &self,
+        table: &Templates<F::Addr>,
+        service: &Service,
+        protocol: Protocol,
+        (client, virtual_): (SocketAddr, SocketAddr),
+        now: Ticks,
+    ) -> Option<(ServerIndex, u32, bool)> {
+        let end = |end: SocketAddr| {
+            let port = end.port();
+            Some(Endpoint {
+                addr: F::addr(end.ip())?,
+                port,
+            })
+        };
+        let flow = Flow {
+            client: end(client)?,
+            virtual_: end(virtual_)?,
+            now,
+        };
+        let persistence = service
+            .config
+            .persistence
+            .filter(|_| service.config.engine.is_none())?;
+        let key = TemplateKey::of(service, persistence, protocol, &flow);
+        let mut held = table.hold(self.hash::<F>(&key, &[]))?;
+        let (place, _) = held.find(&key, &EngineData::NONE, now)?;
+        let seen = held.show(place, now)?;
+        Some((seen.server, seen.expires_secs, seen.is_assured))
     }
 
     /// Templates of a server.

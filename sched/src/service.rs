@@ -166,6 +166,25 @@ impl Service {
         let place = self.scheduling.pick(&ask, loads)?;
         self.servers.get(place)
     }
+
+    /// The server that a new connection would get now. Nothing changes: the next one gets what it would have got.
+    /// Not for workers, since it allocates.
+    #[must_use]
+    pub fn peek<A: Address, L: Loads>(
+        &self,
+        flow: &Flow<A>,
+        tunables: &Tunables,
+        loads: &L,
+    ) -> Option<&Server> {
+        let ask = Ask {
+            servers: &self.servers,
+            flags: self.config.flags,
+            flow,
+            tunables,
+        };
+        let place = self.scheduling.peek(&ask, loads)?;
+        self.servers.get(place)
+    }
 }
 
 /// What a scheduler is built of.

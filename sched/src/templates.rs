@@ -530,6 +530,12 @@ impl<A: Address> Held<'_, A> {
         }
     }
 
+    /// What a listing shows of it.
+    #[must_use]
+    pub fn show(&self, Place(slot): Place, now: Ticks) -> Option<Listed<A>> {
+        self.listed(slot, now)
+    }
+
     /// A connection was looked for by it: it lives on for its timeout.
     pub fn refresh(&mut self, Place(slot): Place, now: Ticks) {
         if let Some(template) = self.part.used_mut(slot) {

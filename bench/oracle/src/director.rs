@@ -12,7 +12,7 @@ use pvs_dataplane::reason::Loss;
 use pvs_dataplane::stats::Totals;
 use pvs_dataplane::steering::Steering;
 use pvs_dataplane::table::HashKeys;
-use pvs_dataplane::worker::{PlaceInTable, Record, ResolveRequest, Worker};
+use pvs_dataplane::worker::{PlaceInTable, Question, Record, ResolveRequest, Worker};
 use pvs_epoch::Publisher;
 use pvs_proto::MacAddr;
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
@@ -189,7 +189,7 @@ impl Director {
     /// Asks for a page of the connection table: the next poll answers.
     pub fn ask(&self, from: PlaceInTable) {
         if let Some(handle) = self.handles.first() {
-            handle.mailbox.ask(from);
+            handle.mailbox.ask(Question::Page(from));
         }
     }
 

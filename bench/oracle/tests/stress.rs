@@ -20,7 +20,7 @@ use pvs_dataplane::memory::{MemoryBuf, MemoryPort};
 use pvs_dataplane::punt::{PuntClass, PuntRings};
 use pvs_dataplane::stats::Totals;
 use pvs_dataplane::steering::{Steering, Toeplitz};
-use pvs_dataplane::worker::{Clock, MonotonicClock, PlaceInTable, Worker};
+use pvs_dataplane::worker::{Clock, MonotonicClock, PlaceInTable, Question, Worker};
 use pvs_oracle::frames::{from_client, server_mac, tcp};
 use pvs_oracle::scenario::at;
 use pvs_proto::wire::tcp::ACK;
@@ -63,7 +63,7 @@ fn connections(
     for (worker, handle) in workers.iter_mut().zip(handles) {
         let mut from = Some(PlaceInTable::default());
         while let Some(place) = from {
-            handle.mailbox.ask(place);
+            handle.mailbox.ask(Question::Page(place));
             worker.poll(MonotonicClock.nanos());
             let page = handle.mailbox.answer().unwrap();
             for record in &page.records {

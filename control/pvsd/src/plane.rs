@@ -2,15 +2,19 @@
 
 use crate::status::Inspector;
 use crossbeam::channel::Sender;
+use pvs_control::explain::{ConnectionSeen, WaySeen};
 use pvs_control::status::{LossView, StatusView};
 use pvs_control::{Connection, Cursor, Lag, Plane};
 use pvs_dataplane::engine::{self, Handle, Servers};
-use pvs_dataplane::worker::{PlaceInTable, Record};
+use pvs_dataplane::worker::{
+    Clock, MailGuard, MonotonicClock, PlaceInTable, Question, Record, WayTo,
+};
 use pvs_dpdk::Mbuf;
 use pvs_epoch::Publisher;
-use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use pvs_proto::{Protocol, Ticks};
+use pvs_sched::{Counters, Load, Loads, ServerIndex, Service, Snapshot};
 use std::collections::VecDeque;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How often a waiting control thread looks.
@@ -106,6 +110,52 @@ impl Plane for Dataplane {
         self.shared.loads.judge(server, upper, lower);
     }
 
+    fn connection(
+        &self,
+        protocol: Protocol,
+        client: SocketAddr,
+        virtual_: SocketAddr,
+    ) -> Result<(Option<u16>, Option<ConnectionSeen>), Lag> {
+        let mut owner = None;
+        for (worker, handle) in self.handles.iter().enumerate() {
+            let question = Question::Connection {
+                protocol,
+                client,
+                virtual_,
+            };
+            let page = answer(handle, worker, question)?;
+            owner = owner.or(page.owner.map(|owner| owner.0));
+            if let Some(record) = page.found() {
+                return Ok((owner, Some(seen(worker, record))));
+            }
+        }
+        Ok((owner, None))
+    }
+
+    fn template(
+        &self,
+        service: &Service,
+        protocol: Protocol,
+        client: SocketAddr,
+        virtual_: SocketAddr,
+    ) -> Option<(ServerIndex, u32, bool)> {
+        let now = Ticks::at_nanos(MonotonicClock.nanos());
+        let ends = (client, virtual_);
+        self.shared.templates.look_up(service, protocol, ends, now)
+    }
+
+    fn way(&self, address: IpAddr) -> Result<Option<WaySeen>, Lag> {
+        let Some(handle) = self.handles.first() else {
+            return Ok(None);
+        };
+        let page = answer(handle, 0, Question::Way(address))?;
+        Ok(page.way.map(|way| way_seen(way, &page.interface)))
+    }
+
+    fn overloaded(&self, server: ServerIndex) -> bool {
+        self.shared.loads.overloaded(server)
+    }
+
     fn connections(
         &mut self,
         from: Cursor,
@@ -115,17 +165,8 @@ impl Plane for Dataplane {
         let Some(handle) = self.handles.get(worker) else {
             return Ok(None);
         };
-        handle.mailbox.ask(PlaceInTable::unpacked(from.0));
-        let until = Instant::now() + PAGE_TIME_MAX;
-        let answer = loop {
-            if let Some(answer) = handle.mailbox.answer() {
-                break answer;
-            }
-            if Instant::now() >= until {
-                return Err(Lag { worker });
-            }
-            std::thread::sleep(LOOK_PERIOD);
-        };
+        let question = Question::Page(PlaceInTable::unpacked(from.0));
+        let answer = answer(handle, worker, question)?;
         page.extend(answer.records.iter().map(connection));
         Ok(match answer.next {
             Some(next) => Some(Cursor((worker as u64) << WORKER_SHIFT | next.packed())),
@@ -146,6 +187,51 @@ impl Plane for Dataplane {
 
     fn status(&self) -> StatusView {
         self.inspector.status(&self.snapshots)
+    }
+}
+
+/// Asks a worker, which answers in its next turn.
+fn answer(handle: &Handle<Mbuf>, worker: usize, question: Question) -> Result<MailGuard<'_>, Lag> {
+    handle.mailbox.ask(question);
+    let until = Instant::now() + PAGE_TIME_MAX;
+    loop {
+        if let Some(answer) = handle.mailbox.answer() {
+            return Ok(answer);
+        }
+        if Instant::now() >= until {
+            return Err(Lag { worker });
+        }
+        std::thread::sleep(LOOK_PERIOD);
+    }
+}
+
+fn seen(worker: usize, record: &Record) -> ConnectionSeen {
+    ConnectionSeen {
+        worker: worker as u16,
+        state: record.state.to_owned(),
+        server: record.server,
+        expires_secs: record.expires_secs,
+        idle_secs: record.idle_secs,
+        packets: record.packets,
+    }
+}
+
+fn way_seen(way: WayTo, interface: &str) -> WaySeen {
+    match way {
+        WayTo::Local => WaySeen::Local,
+        WayTo::Unreachable => WaySeen::Unreachable,
+        WayTo::Elsewhere => WaySeen::Elsewhere,
+        WayTo::Neighbour {
+            address,
+            mac,
+            failed,
+            ..
+        } => WaySeen::Neighbour {
+            address,
+            interface: interface.to_owned(),
+            mac: mac.map(|mac| mac.to_string()),
+            failed,
+        },
     }
 }
 

@@ -7,6 +7,7 @@
 mod companions;
 mod draft;
 mod endpoint;
+mod explain;
 pub mod help;
 pub(crate) mod legality;
 mod marks;

@@ -265,11 +265,11 @@ pub(super) const fn flag(
 /// An option of a word with an argument.
 pub(super) const fn value(
     long: &'static str,
-    letter: char,
+    letter: Option<char>,
     argument: &'static str,
     help: &'static str,
 ) -> Row {
-    option(long, Some(letter), required(argument), Tag::Flag, "", help)
+    option(long, letter, required(argument), Tag::Flag, "", help)
 }
 
 const NONE: Argument = Argument::None;

@@ -271,6 +271,11 @@ impl Session<'_, '_> {
                 self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
             }
             Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+            Outcome::Explanation(explanation) => {
+                if let Show::Report(detail) = show {
+                    self.text(&listing::explanation(&explanation, detail))?;
+                }
+            }
             Outcome::Marks(rules) => match show {
                 Show::Report(detail) => self.text(&listing::marks(&rules, detail))?,
                 Show::MarkLines => self.text(&listing::mark_lines(&rules))?,

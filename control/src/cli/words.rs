@@ -4,6 +4,7 @@
 //! ipvsadm has none: there such an argument is refused in ipvsadm's way. A new word is a new row in
 //! [`WORDS`], with a function that makes a [`Plan`] of what was given with it.
 
+use super::explain;
 use super::marks;
 use super::options::{Row, Tag, flag, info};
 use super::plan::{Failure, Plan, Show};
@@ -123,6 +124,15 @@ pub static WORDS: &[Word] = &[
         options: &[JSON, HELP],
         arguments: true,
         plan: sysctl,
+    },
+    Word {
+        name: "explain",
+        usage: "explain -t|-u ADDR:PORT -f ADDR:PORT",
+        help: "what would become of a client's packet, and why",
+        about: explain::ABOUT,
+        options: explain::OPTIONS,
+        arguments: false,
+        plan: explain::plan,
     },
     Word {
         name: "mark",

@@ -5,6 +5,7 @@
 mod columns;
 mod connections;
 mod drops;
+mod explain;
 mod figures;
 mod label;
 mod marks;
@@ -16,6 +17,7 @@ mod tunables;
 
 pub use connections::{connection, connections_heading};
 pub use drops::drops;
+pub use explain::explanation;
 pub use label::Labels;
 pub use marks::{mark_lines, marks};
 pub use rules::rules;

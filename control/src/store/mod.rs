@@ -8,6 +8,7 @@ mod capabilities;
 mod cells;
 mod daemons;
 mod estimate;
+mod explain;
 mod marks;
 mod servers;
 mod services;
@@ -152,6 +153,11 @@ impl Store {
                 return Ok(Outcome::Tunables(tunings.clone()));
             }
             Command::ListTunables(names) => return self.tunables(names).map(Outcome::Tunables),
+            Command::Explain(request) => {
+                return self
+                    .explain(request, plane)
+                    .map(|told| Outcome::Explanation(Box::new(told)));
+            }
             Command::ListMarks => return Ok(Outcome::Marks(self.marks())),
             Command::AddMark { at, rule } => self.add_mark(*at, rule)?,
             Command::DeleteMark(number) => self.delete_mark(*number)?,

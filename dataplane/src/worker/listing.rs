@@ -1,4 +1,4 @@
-//! A listing of connections: the one question that control asks of a worker.
+//! What control asks of a worker: pages of a listing of connections, one connection, or the way to an address.
 //!
 //! Control puts a page with a place into the mailbox; the worker fills it between two bursts, a bounded
 //! number of places in each turn, and control takes it back. The page is the mailbox's own, so
@@ -7,11 +7,13 @@
 
 use super::hops::HopFamily;
 use super::{State, View};
+use crate::fib::{InterfaceIndex, Route};
 use crate::steering::WorkerIndex;
+use crate::table::{Direction, Tuple};
 use crate::table::{Entry, Table};
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayString, ArrayVec};
 use core::sync::atomic::{AtomicBool, Ordering};
-use pvs_proto::{Family, Protocol, V4, V6, state};
+use pvs_proto::{Endpoint, Family, MacAddr, Protocol, Ticks, V4, V6, state};
 use pvs_sched::Method;
 use pvs_sched::templates::{EngineData, Listed};
 use spin::{Mutex, MutexGuard};
@@ -90,18 +92,85 @@ pub struct Record {
     pub method: Method,
     /// What the persistence engine of a template goes by.
     pub engine: EngineData,
+    /// Whole seconds since its last packet.
+    pub idle_secs: u32,
+    /// Packets from the client.
+    pub packets: u32,
 }
 
-/// A page of a listing.
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    /// The page that begins here.
+    Page(PlaceInTable),
+    /// The connection of a client, and whose it would be.
+    Connection {
+        /// Its protocol.
+        protocol: Protocol,
+        /// The client.
+        client: SocketAddr,
+        /// The virtual address and port.
+        virtual_: SocketAddr,
+    },
+    /// Which way packets to an address go.
+    Way(IpAddr),
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self::Page(PlaceInTable::default())
+    }
+}
+
+/// The way to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayTo {
+    /// Linux takes the packets.
+    Local,
+    /// There is no route.
+    Unreachable,
+    /// Out by an interface that is no port.
+    Elsewhere,
+    /// By this neighbour, whose hardware address is known, or is asked for, or does not answer.
+    Neighbour {
+        /// The neighbour.
+        address: IpAddr,
+        /// The interface.
+        interface: InterfaceIndex,
+        /// Its hardware address.
+        mac: Option<MacAddr>,
+        /// Linux has given it up.
+        failed: bool,
+    },
+}
+
+/// A page of a listing, or another answer.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// Where to begin.
-    pub from: PlaceInTable,
+    /// What was asked.
+    pub question: Question,
+    /// The worker that the connection belongs to; none if it is whoever receives it.
+    pub owner: Option<WorkerIndex>,
+    /// The way that was asked for, and the name of its interface.
+    pub way: Option<WayTo>,
+    /// The name of its interface.
+    pub interface: ArrayString<16>,
     /// Where to go on; `None` at the end.
     pub next: Option<PlaceInTable>,
     /// The connections.
     pub records: ArrayVec<Record, PAGE>,
 }
+
+impl Page {
+    /// The connection that was asked for.
+    #[must_use]
+    pub fn found(&self) -> Option<&Record> {
+        self.records.first()
+    }
+}
+
+/// An answer, until control has read it.
+pub type MailGuard<'a> = MutexGuard<'a, Page>;
 
 /// Where control and a worker meet. The worker looks at it in each turn, so it is on lines of its own.
 #[derive(Debug, Default)]
@@ -112,17 +181,20 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    /// Asks for the page at `from`. Control's side; one question at a time.
-    pub fn ask(&self, from: PlaceInTable) {
+    /// Asks. Control's side; one question at a time.
+    pub fn ask(&self, question: Question) {
         let mut page = self.page.lock();
-        page.from = from;
+        page.question = question;
         page.next = None;
+        page.owner = None;
+        page.way = None;
+        page.interface.clear();
         page.records.clear();
         self.asked.store(true, Ordering::Release);
     }
 
     /// The answer, once it is there.
-    pub fn answer(&self) -> Option<MutexGuard<'_, Page>> {
+    pub fn answer(&self) -> Option<MailGuard<'_>> {
         (!self.asked.load(Ordering::Acquire)).then(|| self.page.lock())
     }
 }
@@ -141,7 +213,89 @@ fn answer<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
     let Some(mut page) = mailbox.page.try_lock() else {
         return;
     };
-    let PlaceInTable { part, place } = page.from;
+    match page.question {
+        Question::Page(from) => turn_page(view, state, from, &mut page),
+        Question::Connection {
+            protocol,
+            client,
+            virtual_,
+        } => {
+            let ends = (client.ip(), virtual_.ip());
+            let ports = (client.port(), virtual_.port());
+            find(view, &state.v4, protocol, ends, ports, &mut page);
+            find(view, &state.v6, protocol, ends, ports, &mut page);
+        }
+        Question::Way(address) => {
+            way::<V4>(view, address, &mut page);
+            way::<V6>(view, address, &mut page);
+        }
+    }
+    // While the page is held: control's next question can't be taken for this one.
+    mailbox.asked.store(false, Ordering::Release);
+}
+
+/// The connection between these ends, if they are of this family.
+fn find<F: HopFamily>(
+    view: &View<'_>,
+    table: &Table<F>,
+    protocol: Protocol,
+    (client, virtual_): (IpAddr, IpAddr),
+    (from, to): (u16, u16),
+    page: &mut Page,
+) {
+    let (Some(client), Some(virtual_)) = (F::addr(client), F::addr(virtual_)) else {
+        return;
+    };
+    let end = |addr, port| Endpoint { addr, port };
+    page.owner = view.steering.owner(end(client, from));
+    let tuple = Tuple {
+        protocol,
+        src: end(client, from),
+        dst: end(virtual_, to),
+    };
+    let found = table
+        .lookup(&tuple)
+        .filter(|(_, direction)| *direction == Direction::Request);
+    if let Some(entry) = found.and_then(|(at, _)| table.get(at)) {
+        let _ = page.records.try_push(record(view, entry));
+    }
+}
+
+/// The way to an address, if it is of this family.
+fn way<F: HopFamily>(view: &View<'_>, address: IpAddr, page: &mut Page) {
+    let Some(address) = F::addr(address) else {
+        return;
+    };
+    let neighbour = |interface, address: F::Addr, mac, failed| WayTo::Neighbour {
+        address: address.into(),
+        interface,
+        mac,
+        failed,
+    };
+    let way = match view.fib.route::<F>(address) {
+        Route::Local => WayTo::Local,
+        Route::Elsewhere => WayTo::Elsewhere,
+        Route::Unreachable => WayTo::Unreachable,
+        Route::Unresolved(interface, by) => neighbour(interface, by, None, false),
+        Route::Failed(interface, by) => neighbour(interface, by, None, true),
+        Route::Hop(index) => match (view.fib.hop(index), view.fib.next_hop::<F>(address)) {
+            (Some(hop), Some((interface, by))) => neighbour(interface, by, Some(hop.mac), false),
+            _ => WayTo::Unreachable,
+        },
+    };
+    if let WayTo::Neighbour { interface, .. } = way {
+        let _ = page.interface.try_push_str(view.fib.name(interface));
+    }
+    page.way = Some(way);
+}
+
+/// The page that begins at a place.
+fn turn_page<B>(
+    view: &View<'_>,
+    state: &State<B>,
+    PlaceInTable { part, place }: PlaceInTable,
+    page: &mut Page,
+) {
     let records = &mut page.records;
     let next = match part {
         Part::V4 => fill(view, &state.v4, place, records),
@@ -160,8 +314,6 @@ fn answer<B>(view: &View<'_>, state: &State<B>, mailbox: &Mailbox) {
         Some(place) => Some(PlaceInTable { part, place }),
         None => behind.map(|part| PlaceInTable { part, place: 0 }),
     };
-    // While the page is held: control's next question can't be taken for this one.
-    mailbox.asked.store(false, Ordering::Release);
 }
 
 /// Fills the page and returns the next place; `None` at the table's end.
@@ -207,6 +359,8 @@ fn template_record<F: HopFamily>(view: &View<'_>, template: &Listed<F::Addr>) ->
         server: SocketAddr::new(address, template.port),
         method: server.map_or(Method::Route, |config| config.method),
         engine: template.data,
+        idle_secs: 0,
+        packets: 0,
     }
 }
 
@@ -229,5 +383,13 @@ fn record<F: Family>(view: &View<'_>, entry: &Entry<F>) -> Record {
         server,
         method,
         engine: EngineData::NONE,
+        idle_secs: Ticks(
+            entry
+                .timeout
+                .0
+                .saturating_sub(entry.deadline.left(view.now).0),
+        )
+        .secs(),
+        packets: entry.packets,
     }
 }

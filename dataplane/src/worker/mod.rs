@@ -35,7 +35,7 @@ mod waiting;
 
 pub use icmp::{ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND};
 pub use learned::{PATH_MTU_LIFETIME, PATH_MTU_MIN};
-pub use listing::{Mailbox, Page, Part, PlaceInTable, Record};
+pub use listing::{MailGuard, Mailbox, Page, Part, PlaceInTable, Question, Record, WayTo};
 pub use run::{Clock, Idle, MonotonicClock, run};
 pub use waiting::ResolveRequest;
 

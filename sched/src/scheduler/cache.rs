@@ -7,6 +7,7 @@
 //! Mirrors the tables of `ip_vs_lblc.c` and `ip_vs_lblcr.c`. Their timer goes round once a minute; here a part is
 //! tidied up when it is used.
 
+use super::Copyable;
 use crate::limits::{CACHE_PART_ENTRIES_MAX, CACHE_PARTS};
 use pvs_proto::Ticks;
 use spin::{Mutex, MutexGuard};
@@ -34,7 +35,7 @@ const TIDY_EVERY: Ticks = Ticks::from_secs(60);
 pub(crate) struct Cache<V>(Box<[Mutex<Part<V>>]>);
 
 /// A part of the map.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Part<V> {
     chains: [u16; CHAINS],
     entries: Box<[Entry<V>]>,
@@ -68,6 +69,17 @@ impl<V: Copy + Default> Cache<V> {
             }
             locked
         })
+    }
+}
+
+impl<V: Copy> Copyable for Cache<V> {
+    fn copy(&self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .map(|part| Mutex::new(part.lock().clone()))
+                .collect(),
+        )
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) enum Edit {
 /// One scheduling algorithm. `Self` is its immutable part.
 pub(crate) trait Scheduler: Sized {
     /// What workers share and write.
-    type State;
+    type State: Copyable;
     /// What an edit of the list does to the state.
     type Change;
     /// Built by control of a list.
@@ -107,6 +107,16 @@ pub(crate) trait Scheduler: Sized {
         ask: &Ask<'_, A>,
         loads: &L,
     ) -> Option<usize>;
+}
+
+/// A state that can be copied at a moment: so that a pick can be tried that moves nothing.
+pub(crate) trait Copyable {
+    /// The state as it is now.
+    fn copy(&self) -> Self;
+}
+
+impl Copyable for () {
+    fn copy(&self) {}
 }
 
 /// A scheduler with its state and the changes not yet settled.
@@ -188,6 +198,15 @@ macro_rules! schedulers {
                 loads: &L,
             ) -> Option<usize> {
                 match self { $(Self::$name(b) => b.built.pick(&b.state, ask, loads),)+ }
+            }
+
+            /// The same, and the next connection gets what it would have got.
+            pub(crate) fn peek<A: Address, L: Loads>(
+                &self,
+                ask: &Ask<'_, A>,
+                loads: &L,
+            ) -> Option<usize> {
+                match self { $(Self::$name(b) => b.built.pick(&b.state.copy(), ask, loads),)+ }
             }
         }
     };

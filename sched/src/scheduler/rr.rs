@@ -3,7 +3,7 @@
 //! Mirrors `ip_vs_rr.c`: weights count only as zero or not; when the last one used is removed, the
 //! position falls back to the server before it.
 
-use super::{Ask, Edit, HEAD, List, Place, Scheduler, behind, usable};
+use super::{Ask, Copyable, Edit, HEAD, List, Place, Scheduler, behind, usable};
 use crate::cells::Loads;
 use crate::sync::{AtomicU32, Relaxed};
 use pvs_proto::Address;
@@ -17,6 +17,12 @@ pub(crate) struct Rr;
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct State(AtomicU32);
+
+impl Copyable for State {
+    fn copy(&self) -> Self {
+        Self(AtomicU32::new(self.0.load(Relaxed)))
+    }
+}
 
 /// The removed server's place, and the place before it.
 #[derive(Clone, Debug)]

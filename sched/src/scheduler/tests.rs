@@ -310,3 +310,30 @@ proptest! {
         prop_assert_eq!(pick(&s, &Table(table.clone())), naive.map(|n| n.0));
     }
 }
+
+#[test]
+fn a_peek_is_the_next_pick_and_moves_nothing() {
+    for name in SchedulerName::ALL {
+        let service = service(*name, &[3, 1, 2, 5]);
+        let cells = Cells::new(8);
+        let tunables = Tunables::default();
+        for n in 0..40u32 {
+            let client = Endpoint {
+                addr: Addr4(n.wrapping_mul(0x9e37_79b9)),
+                port: 4000,
+            };
+            let flow = Flow {
+                client,
+                virtual_: client,
+                now: Ticks::default(),
+            };
+            let peeked = service.peek(&flow, &tunables, &cells).map(|s| s.index);
+            let again = service.peek(&flow, &tunables, &cells).map(|s| s.index);
+            let picked = service.pick(&flow, &tunables, &cells).map(|s| s.index);
+            assert_eq!((peeked, again), (picked, picked), "{name}");
+            if let Some(cell) = picked.and_then(|server| cells.get(server)) {
+                cell.open(n % 3 == 0);
+            }
+        }
+    }
+}

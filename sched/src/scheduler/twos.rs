@@ -4,7 +4,7 @@
 //! server in the list has a share more than its weight; both draws may fall on the same one.
 
 use super::candidates::{Candidate, Candidates, is_less};
-use super::{Ask, List, Scheduler};
+use super::{Ask, Copyable, List, Scheduler};
 use crate::cells::Loads;
 use crate::sync::{AtomicU64, Relaxed};
 use pvs_proto::{Address, Ticks};
@@ -17,6 +17,12 @@ pub(crate) struct Twos(Candidates);
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct State(AtomicU64);
+
+impl Copyable for State {
+    fn copy(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Relaxed)))
+    }
+}
 
 /// Steele, Lea and Flood's SplitMix64, whose state moves by this much for each number.
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;

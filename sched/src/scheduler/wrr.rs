@@ -4,7 +4,7 @@
 //! a server is taken if its weight reaches it. An edit puts the position before the first server and
 //! brings the current weight back into the new range.
 
-use super::{Ask, Edit, HEAD, List, Place, Scheduler, behind, gcd, usable};
+use super::{Ask, Copyable, Edit, HEAD, List, Place, Scheduler, behind, gcd, usable};
 use crate::cells::Loads;
 use crate::service::Server;
 use crate::sync::{AtomicU64, Relaxed};
@@ -23,6 +23,12 @@ pub(crate) struct Wrr {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct State(AtomicU64);
+
+impl Copyable for State {
+    fn copy(&self) -> Self {
+        Self(AtomicU64::new(self.0.load(Relaxed)))
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Mark {

@@ -6,7 +6,9 @@
 use crate::Director;
 use pvs_control::{Connection, Cursor, Lag, Plane};
 use pvs_dataplane::worker::{PlaceInTable, Record};
-use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use pvs_proto::{Protocol, Ticks};
+use pvs_sched::{Counters, Load, Loads, ServerIndex, Service, Snapshot};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +44,22 @@ impl Plane for InProcess {
 
     fn judge_threshold(&self, server: ServerIndex, upper: u32, lower: u32) {
         self.director.servers().loads.judge(server, upper, lower);
+    }
+
+    fn template(
+        &self,
+        service: &Service,
+        protocol: Protocol,
+        client: SocketAddr,
+        virtual_: SocketAddr,
+    ) -> Option<(ServerIndex, u32, bool)> {
+        let templates = &self.director.servers().templates;
+        let now = Ticks::at_nanos(self.director.nanos());
+        templates.look_up(service, protocol, (client, virtual_), now)
+    }
+
+    fn overloaded(&self, server: ServerIndex) -> bool {
+        self.director.servers().loads.overloaded(server)
     }
 
     fn connections(
