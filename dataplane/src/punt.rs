@@ -9,7 +9,9 @@ use crate::port::Buf;
 use crate::steering::{Mode, Steering, WorkerIndex};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crossbeam::queue::ArrayQueue;
-use pvs_proto::{Checks, Family, Fragment, Meta, Packet, parse};
+use pvs_proto::parse::Quote;
+use pvs_proto::wire::icmp;
+use pvs_proto::{Checks, Fragment, Meta, Packet, Parse, Protocol, parse};
 use std::sync::Arc;
 
 /// Frames that wait in one punt ring at most.
@@ -202,13 +204,20 @@ impl<B: Buf> Injector<B> {
             return None;
         }
         match parse(frame, Checks { ip_good: true }).ok()?.1 {
-            Packet::V4(meta) => self.owner_of(&meta),
-            Packet::V6(meta) => self.owner_of(&meta),
+            Packet::V4(meta) => self.owner_of(frame, &meta),
+            Packet::V6(meta) => self.owner_of(frame, &meta),
             Packet::Other(_) => None,
         }
     }
 
-    fn owner_of<F: Family>(&self, meta: &Meta<F>) -> Option<WorkerIndex> {
+    fn owner_of<F: Parse>(&self, frame: &[u8], meta: &Meta<F>) -> Option<WorkerIndex> {
+        if matches!(meta.protocol, Protocol::ICMP | Protocol::ICMPV6) {
+            // An error of Linux's: the client is who sent what it quotes.
+            let quote = meta.l4.checked_add(icmp::Header::LEN as u16)?;
+            let Quote(quote) = F::quote_at(frame, quote).ok()?;
+            let has_ports = quote.protocol.has_ports() && quote.fragment != Fragment::Later;
+            return has_ports.then(|| self.steering.owner(quote.src)).flatten();
+        }
         let has_ports = meta.protocol.has_ports() && meta.fragment != Fragment::Later;
         has_ports.then(|| self.steering.owner(meta.dst)).flatten()
     }

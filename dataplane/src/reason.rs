@@ -55,6 +55,8 @@ pvs_proto::reasons! {
         LoopbackServer => "loopback_server",
         /// The director has no address of its own towards the server of a tunnel.
         NoSource => "no_source",
+        /// A masqueraded server's packet that belongs to no connection; the server is told (`nat_icmp_send`).
+        NoConnection => "no_connection",
         /// An ICMP error about a connection, whose own checksum is wrong: a translation would make it right.
         IcmpChecksum => "icmp_checksum",
         /// An ICMP error about a packet in a tunnel, of which the client is not told: its packet may be cut, or there were too

@@ -59,18 +59,7 @@ pub(super) fn connect<F: HopFamily, B: Buf>(
     service: &Service,
 ) -> Result<Verdict, Failed> {
     let meta = &item.meta;
-    let flow = Flow {
-        client: meta.src,
-        virtual_: meta.dst,
-        now: view.now,
-    };
-    let chosen = match service.config.persistence {
-        Some(persistence) => {
-            let data = engine_data(service, meta, buf)?;
-            remembered::<F>(view, service, persistence, meta.protocol, &flow, &data)?
-        }
-        None => picked::<F>(view, service, &flow)?,
-    };
+    let chosen = choose(view, service, meta, buf)?;
     let one_packet = service.config.flags.has(ServiceFlags::ONE_PACKET);
     let begun = if is_hairpin(view, &chosen, meta) {
         Err(Failed::Dropped(DropReason::Hairpin))
@@ -98,6 +87,45 @@ pub(super) fn connect<F: HopFamily, B: Buf>(
             }
             Err(failed)
         }
+    }
+}
+
+/// Begins the connection that an ICMP error is about (`schedule_icmp`); `item` is a packet from its client as it would be.
+#[cold]
+#[inline(never)]
+pub(super) fn begin<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    item: &Item<F>,
+    buf: &B,
+    service: &Service,
+) -> Result<EntryIndex, Failed> {
+    let chosen = choose(view, service, &item.meta, buf)?;
+    let begun = enter_somewhere(view, table, item, service, &chosen);
+    if begun.is_err() && chosen.template.is_some() {
+        F::templates(view).release(chosen.template);
+    }
+    begun
+}
+
+/// The server of the client's template, or the scheduler's.
+fn choose<'a, F: HopFamily, B: Buf>(
+    view: &View<'a>,
+    service: &'a Service,
+    meta: &Meta<F>,
+    buf: &B,
+) -> Result<Chosen<'a>, Failed> {
+    let flow = Flow {
+        client: meta.src,
+        virtual_: meta.dst,
+        now: view.now,
+    };
+    match service.config.persistence {
+        Some(persistence) => {
+            let data = engine_data(service, meta, buf)?;
+            remembered::<F>(view, service, persistence, meta.protocol, &flow, &data)
+        }
+        None => picked::<F>(view, service, &flow),
     }
 }
 

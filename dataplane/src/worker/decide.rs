@@ -6,6 +6,7 @@ use super::forward::{judge, path_mtu, refuse, to_client, to_server};
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
 use super::marks;
+use super::options;
 use super::schedule;
 use crate::port::Buf;
 use crate::reason::DropReason;
@@ -27,6 +28,11 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
 ) -> Verdict {
     if view.config.marks.drops() && marks::judge(view, &item.meta, buf) == Judgement::Drop {
         return Verdict::drop(DropReason::MarkRule);
+    }
+    if options::has_any(&item.meta) {
+        if let Some(verdict) = options::arrive(view, table, item, buf) {
+            return verdict;
+        }
     }
     if item.meta.fragment != Fragment::None {
         return schedule::fragment(view, table, item, buf);

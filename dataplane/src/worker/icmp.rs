@@ -10,9 +10,11 @@
 use super::View;
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::Verdict;
+use super::options;
 use super::rewrite;
 use crate::port::Buf;
 use pvs_proto::checksum::{self, Offload};
+use pvs_proto::wire::options::Echo;
 use pvs_proto::wire::{IpHeader, Plain, ethernet, icmp, icmpv6};
 use pvs_proto::{Address, Family, Fragment, Meta, Protocol, Ticks, V4, V6};
 use zerocopy::FromBytes;
@@ -198,7 +200,9 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
         }
         Err(_) => return None,
     };
-    let header = (F::HEADER_LEN + icmp::Header::LEN) as u32;
+    let echo = options::echo(view, meta, from, buf.bytes_mut())?;
+    let between = echo.as_bytes().len() + icmp::Header::LEN;
+    let header = (F::HEADER_LEN + between) as u32;
     let len_max = F::LEN_MAX.min(hop.mtu);
     let quoted = len_max.checked_sub(header)?.min(meta.ip_len);
     if !hops.limits.take(error, view) {
@@ -211,15 +215,15 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
         next: F::PROTOCOL,
         tos: F::tos(F::header(buf.bytes(), meta.l3)?.tos()),
         ttl: TTL,
-        payload_len: (icmp::Header::LEN as u32 + quoted) as u16,
+        payload_len: (between as u32 + quoted) as u16,
         id: hops.identification(),
         dont_fragment: false,
     };
     buf.truncate(usize::from(meta.l3) + quoted as usize);
-    if !rewrite::wrap::<F, B>(buf, meta.l3, icmp::Header::LEN, &plain) {
+    if !rewrite::wrap::<F, B>(buf, meta.l3, between, &plain) {
         return None;
     }
-    say::<F>(buf.bytes_mut(), from, to, error)?;
+    say::<F>(buf.bytes_mut(), from, to, error, &echo)?;
     if !rewrite::link(buf, hop) {
         return None;
     }
@@ -227,9 +231,22 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
     Some((Verdict::Send(hop.port), header + quoted))
 }
 
-/// Writes the message before its quote.
-fn say<F: HopFamily>(frame: &mut [u8], from: F::Addr, to: F::Addr, error: Error) -> Option<()> {
-    let message = frame.get_mut(ethernet::Header::LEN + F::HEADER_LEN..)?;
+/// Writes the options, if there are any, and the message before its quote.
+fn say<F: HopFamily>(
+    frame: &mut [u8],
+    from: F::Addr,
+    to: F::Addr,
+    error: Error,
+    echo: &Echo,
+) -> Option<()> {
+    let echoed = echo.as_bytes();
+    let start = ethernet::Header::LEN + F::HEADER_LEN;
+    if !echoed.is_empty() {
+        let end = start.checked_add(echoed.len())?;
+        frame.get_mut(start..end)?.copy_from_slice(echoed);
+        F::lengthen(frame, ethernet::Header::LEN as u16, echoed.len())?;
+    }
+    let message = frame.get_mut(start + echoed.len()..)?;
     let (header, _) = icmp::Header::mut_from_prefix(message).ok()?;
     let (kind, code, rest) = F::words(error);
     header.kind = kind;

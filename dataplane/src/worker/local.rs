@@ -9,8 +9,7 @@
 use super::decide::advance;
 use super::hops::HopFamily;
 use super::lane::Verdict;
-use super::rewrite;
-use super::{State, View};
+use super::{State, View, related, rewrite};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
@@ -69,6 +68,10 @@ fn translate_family<F: HopFamily + Parse, B: Buf>(
         return true;
     };
     if meta.fragment == Fragment::Later || !view.fib.is_local::<F>(meta.src.addr) {
+        return true;
+    }
+    if meta.protocol == F::PROTOCOL && F::is_followed(meta.signal) {
+        related::from_linux(view, table, &meta, buf);
         return true;
     }
     let Some((at, Direction::Reply)) = table.lookup(&Tuple::of(&meta)) else {

@@ -24,6 +24,7 @@ mod learned;
 mod listing;
 mod local;
 mod marks;
+mod options;
 mod quoted;
 mod related;
 mod rewrite;
@@ -31,6 +32,7 @@ mod run;
 mod schedule;
 mod tunnel;
 mod tunnel_errors;
+mod unclaimed;
 mod waiting;
 
 pub use icmp::{ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND};

@@ -8,10 +8,12 @@
 //!
 //! What an error quotes is a stranger's word: each length is checked, and so is the checksum before anything is translated.
 
+use super::connect::{self, Failed};
+use super::decide::ended;
 use super::forward::{self, judge, pass, path_mtu};
 use super::hops::{HopFamily, ServerHops, route};
 use super::lane::{Item, Verdict};
-use super::{Arrived, View, quoted, schedule, tunnel_errors};
+use super::{Arrived, View, options, quoted, schedule, tunnel_errors};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
@@ -21,7 +23,8 @@ use pvs_proto::checksum;
 use pvs_proto::parse::Quote;
 use pvs_proto::wire::{gre, gue, icmp};
 use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
-use pvs_sched::{Method, Real, TunnelKind};
+use pvs_sched::snapshot::FTP_DATA;
+use pvs_sched::{Method, Real, ServiceFlags, TunnelKind};
 
 /// What becomes of a packet without ports.
 #[cold]
@@ -54,7 +57,34 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     match error.find(table) {
         Some((at, Direction::Request)) => error.request(view, table, hops, at, buf),
         Some((at, Direction::Reply)) => error.reply(view, table, at, buf).unwrap_or(linux),
+        None if view.config.tunables.schedule_icmp != 0 => {
+            error.begin(view, table, hops, item, buf).unwrap_or(linux)
+        }
         None => linux,
+    }
+}
+
+/// An ICMP error of Linux's own about a connection whose server is the director: counted, and translated under
+/// masquerading.
+pub(super) fn from_linux<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &Table<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) {
+    let here = false;
+    let found = quote::<F>(buf.bytes(), meta, message(meta)).and_then(|quote| {
+        let error = Related { meta, quote, here };
+        match error.find(table)? {
+            (at, Direction::Reply) => Some((error, table.get(at)?)),
+            _ => None,
+        }
+    });
+    let Some((error, entry)) = found else { return };
+    count(view, entry, Direction::Reply, meta.ip_len);
+    if entry.has_reply() {
+        // It fails on a cut packet only, and Linux sends none.
+        let _ = error.to_client(entry, buf);
     }
 }
 
@@ -159,6 +189,11 @@ impl<F: HopFamily> Related<'_, F> {
             meta.ttl -= 1;
         }
         count(view, entry, Direction::Request, meta.ip_len);
+        if options::has_any(&meta) && self.here && !view.fib.is_local::<F>(entry.server) {
+            if let Err(verdict) = options::record(view, &meta, entry.virtual_, buf) {
+                return verdict;
+            }
+        }
         match entry.flags.method() {
             Method::Masquerade => self.to_server(view, hops, entry, &meta, buf),
             Method::Tunnel => {
@@ -232,13 +267,70 @@ impl<F: HopFamily> Related<'_, F> {
         }
         count(view, entry, Direction::Reply, meta.ip_len);
         let way = way.filter(|_| is_translated)?;
+        if options::has_any(meta) {
+            if let Err(verdict) = options::record(view, meta, entry.virtual_, buf) {
+                return Some(verdict);
+            }
+        }
+        Some(pass(way, meta, buf, |buf| self.to_client(entry, buf)))
+    }
+
+    /// Translated: from the server's address to the virtual one, which is the quoted packet's destination as well.
+    fn to_client<B: Buf>(&self, entry: &Entry<F>, buf: &mut B) -> Result<(), Verdict> {
         let source = Endpoint {
             addr: entry.virtual_,
             port: entry.virtual_port,
         };
-        Some(pass(way, meta, buf, |buf| {
-            quoted::translate(buf, meta, &self.quote, Direction::Reply, source)
-        }))
+        quoted::translate(buf, self.meta, &self.quote, Direction::Reply, source)
+    }
+
+    /// No connection is known: one begins, as if its client had sent a packet (`schedule_icmp`). `None` if it is Linux's.
+    #[cold]
+    #[inline(never)]
+    fn begin<B: Buf>(
+        &self,
+        view: &View<'_>,
+        table: &mut Table<F>,
+        hops: &mut ServerHops,
+        item: &Item<F>,
+        buf: &mut B,
+    ) -> Option<Verdict> {
+        let (quote, nobody) = (&self.quote, Verdict::drop(DropReason::NoServer));
+        if !quote.protocol.has_ports() || quote.fragment == Fragment::Later {
+            return None;
+        }
+        let meta = Meta {
+            src: quote.dst,
+            dst: quote.src,
+            ..*quote
+        };
+        let service = schedule::service(view, &meta, buf)?;
+        if view.defence.drops_packet() {
+            return Some(Verdict::drop(DropReason::Defence));
+        }
+        if meta.src.port == FTP_DATA {
+            return None;
+        }
+        let config = &service.config;
+        let is_others = ![0, meta.dst.port].contains(&config.key.port());
+        if is_others && config.persistence.is_none() {
+            return Some(nobody);
+        }
+        let one_packet =
+            config.flags.has(ServiceFlags::ONE_PACKET) && meta.protocol == Protocol::UDP;
+        let as_client = Item { meta, ..*item };
+        let at = match connect::begin(view, table, &as_client, buf, service) {
+            Ok(at) => at,
+            Err(Failed::NoServer) => return Some(nobody),
+            Err(Failed::Dropped(reason)) => return Some(Verdict::drop(reason)),
+        };
+        let verdict = self.request(view, table, hops, at, buf);
+        if one_packet {
+            if let Some(entry) = table.remove(at) {
+                ended(view, &entry);
+            }
+        }
+        Some(verdict)
     }
 
     /// Its checksum is right: a translation would make any other one right too.

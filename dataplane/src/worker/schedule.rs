@@ -7,7 +7,7 @@ use super::View;
 use super::connect::{Failed, connect};
 use super::hops::{HopFamily, ServerHops};
 use super::lane::{Item, Verdict, other_owner};
-use super::{icmp, marks, related};
+use super::{icmp, marks, related, unclaimed};
 use crate::fib::FibFamily;
 use crate::port::Buf;
 use crate::punt::PuntClass;
@@ -35,6 +35,11 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     if view.steering.mode() == Mode::Nic {
         if let Some(owner) = other_owner(view, meta) {
             return Verdict::HandOver(owner);
+        }
+    }
+    if view.config.tunables.nat_icmp_send != 0 {
+        if let Some(verdict) = unclaimed::refuse(view, hops, meta, buf) {
+            return verdict;
         }
     }
     let Some(service) = service(view, meta, buf) else {
@@ -116,7 +121,7 @@ pub(super) fn fragment<F: HopFamily, B: Buf>(
 
 /// The service that takes the packet: by its mark, or by address and port; and only while the address is local.
 #[inline]
-fn service<'a, F: HopFamily, B: Buf>(
+pub(super) fn service<'a, F: HopFamily, B: Buf>(
     view: &View<'a>,
     meta: &Meta<F>,
     buf: &B,
@@ -135,6 +140,11 @@ fn service<'a, F: HopFamily, B: Buf>(
                 .serving::<F>(meta.protocol, meta.dst.addr, meta.dst.port)
         })
         .filter(|_| view.fib.is_local::<F>(meta.dst.addr))
+}
+
+/// A packet without a connection that a service takes.
+pub(super) fn would_begin<F: HopFamily, B: Buf>(view: &View<'_>, meta: &Meta<F>, buf: &B) -> bool {
+    meta.protocol.has_ports() && service(view, meta, buf).is_some() && begins(view, meta)
 }
 
 /// May this packet begin a connection? The kernel takes every segment with SYN but resets, also answers to a SYN and

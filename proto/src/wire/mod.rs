@@ -13,6 +13,7 @@ pub mod icmpv6;
 pub mod ipv4;
 pub mod ipv6;
 mod network;
+pub mod options;
 mod ports;
 pub mod sctp;
 pub mod tcp;

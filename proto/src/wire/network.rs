@@ -73,6 +73,9 @@ pub trait Network: Family {
     /// Computes the checksum of the header at `l3` anew, over its options too; IPv6 has none. `None` if the header
     /// does not lie in the frame.
     fn fill_checksum(frame: &mut [u8], l3: u16) -> Option<()>;
+
+    /// Lets the header at `l3` reach over so many bytes of options more; IPv6 has none. `None` if it can't.
+    fn lengthen(frame: &mut [u8], l3: u16, options: usize) -> Option<()>;
 }
 
 impl Network for V4 {
@@ -86,6 +89,14 @@ impl Network for V4 {
         Self::header_mut(frame, l3)?.checksum.set(sum.finish());
         Some(())
     }
+
+    fn lengthen(frame: &mut [u8], l3: u16, options: usize) -> Option<()> {
+        let header = Self::header_mut(frame, l3)?;
+        let words = (header.header_len() + options).div_ceil(4);
+        let words = u8::try_from(words).ok().filter(|words| *words <= 15)?;
+        header.version_ihl = (4 << 4) | words;
+        Self::fill_checksum(frame, l3)
+    }
 }
 
 impl Network for V6 {
@@ -93,5 +104,9 @@ impl Network for V6 {
 
     fn fill_checksum(_: &mut [u8], _: u16) -> Option<()> {
         Some(())
+    }
+
+    fn lengthen(_: &mut [u8], _: u16, _: usize) -> Option<()> {
+        None
     }
 }
