@@ -103,8 +103,11 @@ def read(binary):
             continue
         write = WRITE.match(line)
         if write:
-            slot = GOT.search(write.group(2) or "")
-            registers[write.group(1)] = slots.get(int(slot.group(1), 16)) if slot else None
+            source = write.group(2) or ""
+            slot = GOT.search(source)
+            known = slots.get(int(slot.group(1), 16)) if slot else None
+            copied = registers.get(source) if "mov" in line else None
+            registers[write.group(1)] = known if slot else copied
             continue
         flow = FLOW.match(line)
         if not flow or here is None:
