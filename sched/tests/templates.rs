@@ -1,0 +1,154 @@
+//! The templates' table under four threads that begin and end connections while time passes.
+#![cfg(not(loom))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+use pvs_proto::{Addr4, Protocol, Ticks};
+use pvs_sched::ServerIndex;
+use pvs_sched::persistence::TemplateKey;
+use pvs_sched::templates::{EngineData, TemplateRef, Templates};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+const WORKERS: u64 = 4;
+const CLIENTS: usize = 300;
+const SERVERS: u32 = 8;
+const STEPS: u64 = 60_000;
+/// Connections that a worker has at a time.
+const HELD: usize = 64;
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
+    }
+}
+
+fn key(client: usize) -> TemplateKey<Addr4> {
+    TemplateKey {
+        protocol: Protocol::TCP,
+        client: Addr4(client as u32),
+        virtual_: Addr4(7),
+        port: 80,
+    }
+}
+
+const fn hash(client: usize) -> u64 {
+    (client as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The server of a client's live connections, and how many there are: all have the same one.
+struct Live(AtomicU64);
+
+impl Live {
+    fn enter(&self, server: u32) {
+        let entered = self.0.fetch_update(SeqCst, SeqCst, |word| {
+            let (known, count) = ((word >> 32) as u32, word as u32);
+            assert!(count == 0 || known == server, "a client has two servers");
+            Some(u64::from(server) << 32 | u64::from(count + 1))
+        });
+        entered.unwrap();
+    }
+
+    fn leave(&self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+struct Table {
+    templates: Templates<Addr4>,
+    live: Vec<Live>,
+    clock: AtomicU32,
+}
+
+impl Table {
+    fn begin(&self, client: usize, picked: u32) -> Option<TemplateRef> {
+        let now = Ticks(self.clock.load(SeqCst));
+        let mut held = self.templates.hold(hash(client))?;
+        let data = EngineData::NONE;
+        let (place, server) = match held.find(&key(client), &data, now) {
+            Some(known) => known,
+            None => {
+                let server = ServerIndex(picked);
+                let timeout = Ticks::from_secs(2);
+                (
+                    held.insert((key(client), &data), (server, 80), timeout, now)?,
+                    server,
+                )
+            }
+        };
+        held.refresh(place, now);
+        let template = held.adopt(place);
+        drop(held);
+        self.live[client].enter(server.0);
+        Some(template)
+    }
+
+    fn work(&self, worker: u64) {
+        let mut random = Random(worker * 7919 + 1);
+        let mut mine: Vec<(usize, TemplateRef)> = Vec::new();
+        for step in 0..STEPS {
+            if mine.len() == HELD || (random.below(3) == 0 && !mine.is_empty()) {
+                let (client, template) = mine.swap_remove(random.below(mine.len() as u64) as usize);
+                self.live[client].leave();
+                self.templates.release(template);
+            } else {
+                let client = random.below(CLIENTS as u64) as usize;
+                let picked = random.below(SERVERS.into()) as u32;
+                mine.extend(
+                    self.begin(client, picked)
+                        .map(|template| (client, template)),
+                );
+            }
+            let now = match step % 16 {
+                0 => self.clock.fetch_add(25, SeqCst),
+                _ => self.clock.load(SeqCst),
+            };
+            self.templates
+                .sweep(Ticks(now), worker as usize, WORKERS as usize);
+        }
+        for (client, template) in mine {
+            self.live[client].leave();
+            self.templates.release(template);
+        }
+    }
+}
+
+#[test]
+fn a_client_has_one_server_at_a_time_and_every_template_ends() {
+    let table = Table {
+        templates: Templates::new(2048, SERVERS as usize),
+        live: (0..CLIENTS).map(|_| Live(AtomicU64::new(0))).collect(),
+        clock: AtomicU32::new(u32::MAX - 1000),
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let table = &table;
+            scope.spawn(move || table.work(worker));
+        }
+    });
+    let in_all = |t: &Templates<Addr4>| {
+        (0..SERVERS)
+            .map(|s| t.of_server(ServerIndex(s)))
+            .sum::<u32>()
+    };
+    assert!(in_all(&table.templates) > 0, "some have not expired");
+    let later = Ticks(table.clock.load(SeqCst)).after(Ticks::from_secs(200));
+    for _ in 0..64 {
+        table.templates.sweep(later, 0, 1);
+    }
+    assert_eq!(in_all(&table.templates), 0);
+    let mut listed = 0;
+    table.templates.list(0, u32::MAX, later, |_| {
+        listed += 1;
+        true
+    });
+    assert_eq!(listed, 0);
+}
