@@ -39,6 +39,15 @@ impl Side {
         all.into_iter().find(|side| side.port().0 == port)
     }
 
+    /// The recorder's interface on it.
+    #[must_use]
+    pub const fn interface(self) -> &'static str {
+        match self {
+            Self::Client => "c0",
+            Self::Server => "r0",
+        }
+    }
+
     /// The side's port.
     #[must_use]
     pub const fn port(self) -> PortIndex {

@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use super::masks::Mask;
 use super::packets::Seen;
+use super::tunnel::{self, Ports};
 use pvs_proto::Protocol;
 use pvs_proto::checksum::Sum;
 use pvs_proto::wire::{ethernet, ipv4};
@@ -23,23 +24,34 @@ fn header(frame: &[u8]) -> Option<(&ipv4::Header, &[u8])> {
     ipv4::Header::ref_from_prefix(packet).ok()
 }
 
+/// Overwrites bytes, where there are some.
+pub(super) fn set<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
+    if let Some(place) = bytes.get_mut(at..at + N) {
+        place.copy_from_slice(&value);
+    }
+}
+
 /// A recorded frame with the bytes that are not the same at each start.
 pub(super) struct Bytes {
     recorded: Vec<u8>,
     masked: Vec<(Mask, &'static [usize])>,
+    is_tunnel: bool,
 }
 
 impl Bytes {
-    pub(super) fn of(recorded: Vec<u8>, seen: &Seen) -> Self {
+    pub(super) fn of(mut recorded: Vec<u8>, seen: &Seen) -> Self {
         const ID_AND_CHECKSUM: (Mask, &[usize]) = (Mask::Identification, &[18, 19, 24, 25]);
         const FLOW_LABEL: (Mask, &[usize]) = (Mask::FlowLabel, &[15, 16, 17]);
         const TIMES: (Mask, &[usize]) = (Mask::Times, &[36, 37, 46, 47, 48, 49, 50, 51, 52, 53]);
         const TIMESTAMP_REPLY: u8 = 14;
-        let mut masked = Vec::new();
+        let (mut masked, is_tunnel) = (Vec::new(), seen.is_tunnel());
+        if is_tunnel && tunnel::finish(&mut recorded) {
+            masked.push((Mask::Unfinished, &[][..]));
+        }
         match header(&recorded) {
             Some((ip, behind)) => {
                 let is_icmp = ip.next() == Protocol::ICMP;
-                let is_outer = matches!(ip.next(), Protocol::IPIP | Protocol::IPV6);
+                let is_outer = is_tunnel || matches!(ip.next(), Protocol::IPIP | Protocol::IPV6);
                 let can_be_cut = ip.fragment.get() & ipv4::DONT_FRAGMENT == 0;
                 if seen.is_error() || (can_be_cut && (is_outer || (is_icmp && seen.is_stacks()))) {
                     masked.push(ID_AND_CHECKSUM);
@@ -51,18 +63,36 @@ impl Bytes {
             None if seen.is_error() => masked.push(FLOW_LABEL),
             None => {}
         }
-        Self { recorded, masked }
+        Self {
+            recorded,
+            masked,
+            is_tunnel,
+        }
     }
 
     /// Compares a frame that should be this one.
-    pub(super) fn compare(&self, ledger: &mut Ledger, field: String, here: &[u8]) {
+    pub(super) fn compare(
+        mut self,
+        ledger: &mut Ledger,
+        ports: &mut Ports,
+        field: String,
+        here: &[u8],
+    ) {
+        let (mut wrong, mut digits) = (None, Vec::new());
+        if self.is_tunnel
+            && let Some((port, said)) = tunnel::follow_port(&mut self.recorded, here, ports)
+        {
+            ledger.mask(Mask::GueSourcePort);
+            digits.push(2 * port.start..2 * port.end);
+            wrong = said;
+        }
         for (mask, _) in &self.masked {
             ledger.mask(*mask);
         }
         // Two digits a byte.
-        let digits = self.masked.iter().flat_map(|(_, bytes)| *bytes);
-        let digits = digits.map(|at| 2 * at..2 * at + 2).collect();
-        ledger.note_masked(field, digits, self.wrong(here));
+        let masked = self.masked.iter().flat_map(|(_, bytes)| *bytes);
+        digits.extend(masked.map(|at| 2 * at..2 * at + 2));
+        ledger.note_masked(field, digits, wrong.or_else(|| self.wrong(here)));
     }
 
     fn is_masked(&self, at: usize) -> bool {
@@ -103,6 +133,7 @@ mod tests {
             let recorded = Bytes {
                 recorded: frame.clone(),
                 masked,
+                is_tunnel: false,
             };
             assert_eq!(recorded.wrong(&frame), None);
             for at in 0..frame.len() {

@@ -7,6 +7,7 @@
 
 use super::ledger::Ledger;
 use super::linux::{self, Done};
+use super::marks;
 use super::plane::InProcess;
 use super::way::{By, StandIn, Way};
 use crate::{Director, Side, frames, laboratory};
@@ -190,6 +191,15 @@ impl Lab {
         self.plane.director.load(server)
     }
 
+    /// Runs a command of iptables or ip6tables, as mark rules.
+    ///
+    /// # Errors
+    /// If it can't be translated, or a stream fails.
+    pub fn iptables<S: AsRef<str>>(&mut self, words: &[S]) -> Result<Said> {
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        self.pvsadm(&marks::words(&words)?)
+    }
+
     /// There is a service.
     #[must_use]
     pub fn has_services(&self) -> bool {
@@ -202,10 +212,10 @@ impl Lab {
     /// If a command fails.
     pub fn set_up<S: AsRef<str>>(&mut self, commands: &[Vec<S>]) -> Result<()> {
         for words in commands {
-            if let Some(program) = words.first().filter(|word| !word.as_ref().starts_with('-')) {
-                bail!("another program: {}", program.as_ref());
-            }
-            let said = self.run(words)?;
+            let said = match words.first() {
+                Some(program) if !program.as_ref().starts_with('-') => self.iptables(words)?,
+                _ => self.run(words)?,
+            };
             if let Some(missing) = said.missing {
                 bail!("not built: {missing}");
             }
@@ -271,15 +281,32 @@ impl Lab {
         each.fold(Counters::default(), Counters::plus)
     }
 
+    /// The interfaces that a packet leaves by where there is only Linux.
+    pub(super) fn without_hooks(&self, side: Side, packet: &[u8]) -> Vec<String> {
+        let left = self.linux_alone(&frame_of(side, packet)).into_iter();
+        left.map(|left| left.side.interface().to_owned()).collect()
+    }
+
+    /// What Linux alone does with a frame.
+    pub(super) fn linux_alone(&self, frame: &[u8]) -> Vec<Left> {
+        let done = linux::take(&self.fib, frame);
+        let by = if done.is_local { By::Stack } else { By::Route };
+        let left = |(port, frame)| {
+            Some(Left {
+                side: Side::of(port)?,
+                by,
+                frame,
+            })
+        };
+        done.sends.and_then(left).into_iter().collect()
+    }
+
     /// Sends a packet in by a side and tells what became of it; the stand-ins go into the ledger.
     ///
     /// # Errors
     /// If the director's buffers are exhausted.
     pub fn send(&mut self, side: Side, packet: &[u8], ledger: &mut Ledger) -> Result<Vec<Way>> {
-        let frame = match side {
-            Side::Client => frames::from_client(packet),
-            Side::Server => frames::from_server(1, packet),
-        };
+        let frame = frame_of(side, packet);
         let sent = self.send_frame(side, &frame, ledger)?;
         let ways = sent.left.iter();
         let mut ways: Vec<Way> = ways
@@ -296,6 +323,14 @@ impl Lab {
             });
         }
         Ok(ways)
+    }
+}
+
+/// A client's packet, or one of server 1, in a frame.
+fn frame_of(side: Side, packet: &[u8]) -> Vec<u8> {
+    match side {
+        Side::Client => frames::from_client(packet),
+        Side::Server => frames::from_server(1, packet),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It answers what the engine gave to it, and its answers go back through the engine, as from a tap. It is written
 //! from the RFCs and from what the recordings show, and shares no code with what makes the director's own errors.
 
+use super::frame::set;
 use crate::frames;
 use pvs_dataplane::fib::{Fib, FibFamily, Route};
 use pvs_proto::checksum::{Sum, is_right};
@@ -96,13 +97,6 @@ fn fill_checksum(packet: &mut [u8]) {
         set(header, 10, [0, 0]);
         let sum = Sum::of(header).finish();
         set(header, 10, sum.to_be_bytes());
-    }
-}
-
-/// Overwrites bytes, where there are some.
-fn set<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
-    if let Some(place) = bytes.get_mut(at..at + N) {
-        place.copy_from_slice(&value);
     }
 }
 

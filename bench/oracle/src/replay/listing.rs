@@ -3,6 +3,8 @@
 
 use super::lab::Lab;
 use super::ledger::Ledger;
+use super::stated::Stated;
+use super::unhooked::Hooks;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::fmt;
@@ -55,9 +57,9 @@ impl Entry {
     }
 
     /// Seconds left.
-    fn left_secs(&self) -> Option<u32> {
+    pub(crate) fn left_secs(&self) -> Option<u64> {
         let (minutes, seconds) = self.expire.split_once(':')?;
-        let minutes: u32 = minutes.parse().ok()?;
+        let minutes: u64 = minutes.parse().ok()?;
         minutes.checked_mul(60)?.checked_add(seconds.parse().ok()?)
     }
 }
@@ -65,6 +67,8 @@ impl Entry {
 /// The connections at two moments, between which the recorder looked.
 pub(crate) struct Window {
     pub(crate) heading: String,
+    from_ms: u64,
+    to_ms: u64,
     early: Vec<Entry>,
     late: Vec<Entry>,
 }
@@ -78,6 +82,8 @@ impl Window {
         let (_, late) = list(lab)?;
         Ok(Self {
             heading,
+            from_ms,
+            to_ms,
             early,
             late,
         })
@@ -118,8 +124,29 @@ impl Window {
 
     /// Compares entries as a set: a field for each, and one for what is too many.
     pub(crate) fn compare(&self, ledger: &mut Ledger, field: &str, recorded: &[Entry]) {
+        self.compare_hooked(ledger, field, recorded, &Hooks::default());
+    }
+
+    /// The same where the hooks may be gone, or may have been: state and time of an entry are excused, if it was
+    /// recorded as it was when they went.
+    pub(crate) fn compare_hooked(
+        &self,
+        ledger: &mut Ledger,
+        field: &str,
+        recorded: &[Entry],
+        hooks: &Hooks,
+    ) {
         for (at, entry) in recorded.iter().enumerate() {
-            ledger.note(format!("{field}/{at}"), self.wrong(entry));
+            let mut wrong = self.wrong(entry);
+            let is_here = |here: &Entry| here.names(entry) && here.dest == entry.dest;
+            if wrong.is_some()
+                && hooks.kept(entry, self.from_ms, self.to_ms)
+                && self.early.iter().any(is_here)
+            {
+                ledger.excuse(Stated::LastService);
+                wrong = None;
+            }
+            ledger.note(format!("{field}/{at}"), wrong);
         }
         ledger.note(field, self.unrecorded(recorded));
     }

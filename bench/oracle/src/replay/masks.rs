@@ -19,11 +19,15 @@ pub enum Mask {
     Rates,
     /// Where twos led a connection, and what follows from it.
     RandomPick,
+    /// The source port of GUE.
+    GueSourcePort,
+    /// A checksum of GUE or GRE that was left to the network card: what it would have become is compared.
+    Unfinished,
 }
 
 impl Mask {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Identification,
         Self::FlowLabel,
         Self::Times,
@@ -31,6 +35,8 @@ impl Mask {
         Self::Figures,
         Self::Rates,
         Self::RandomPick,
+        Self::GueSourcePort,
+        Self::Unfinished,
     ];
 
     /// What it is called in reports.
@@ -44,6 +50,8 @@ impl Mask {
             Self::Figures => "figures right after traffic",
             Self::Rates => "rates",
             Self::RandomPick => "random pick",
+            Self::GueSourcePort => "source port of GUE",
+            Self::Unfinished => "unfinished checksum",
         }
     }
 
@@ -71,6 +79,13 @@ impl Mask {
             Self::Rates => "`--rate`: everything but the five numbers.",
             Self::RandomPick => {
                 "`twos` is random: only its distribution and its exclusions can be compared."
+            }
+            Self::GueSourcePort => {
+                "GUE source port: compare only that it is constant for a flow and not 0"
+            }
+            Self::Unfinished => {
+                "So: for these scenarios ignore the captured value and require a correct checksum, or accept \
+                 either."
             }
         }
     }

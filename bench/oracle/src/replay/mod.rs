@@ -18,6 +18,7 @@ mod lab;
 mod ledger;
 mod linux;
 mod listing;
+mod marks;
 mod masks;
 mod packets;
 mod plane;
@@ -27,6 +28,8 @@ mod sched;
 mod stated;
 mod states;
 mod sysctl;
+mod tunnel;
+mod unhooked;
 pub mod way;
 
 pub use alter::{ALTERED, Altered, alter};

@@ -1,7 +1,7 @@
 //! `sched.jsonl`: which server each new connection goes to, and what the listings say in the end.
 
 use super::case::{Case, Line};
-use super::lab::Lab;
+use super::lab::{Lab, Said};
 use super::ledger::Ledger;
 use super::listing::{Entry, Window, ms};
 use super::masks::Mask;
@@ -9,7 +9,7 @@ use super::random;
 use super::sysctl;
 use super::way::Way;
 use crate::{Side, frames};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use pvs_proto::Protocol;
 use pvs_proto::wire::tcp::{ACK, FIN, RST, SYN};
 use serde::Deserialize;
@@ -185,7 +185,10 @@ impl Run {
             Event::Fin(p) => self.later(field, p, &segment(p, FIN | ACK))?,
             Event::Rst(p) => self.later(field, p, &segment(p, RST))?,
             Event::Ipvsadm(step) => self.step(field, step, next_ms)?,
-            Event::Cmd(program) => bail!("another program: {:?}", program.argv),
+            Event::Cmd(program) => {
+                let said = self.lab.iptables(&program.argv)?;
+                ensure!(said == Said::default(), "{:?}: {said:?}", program.argv);
+            }
             Event::Sleep(_) => {}
         }
         Ok(())

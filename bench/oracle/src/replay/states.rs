@@ -9,9 +9,11 @@ use super::ledger::Ledger;
 use super::listing::{Entry, Window, load, ms};
 use super::stated::Stated;
 use super::sysctl;
+use super::unhooked::Hooks;
 use super::way::Way;
 use crate::{Side, frames};
 use anyhow::{Context, Result, bail};
+use pvs_dataplane::reason::DropReason;
 use pvs_proto::Protocol;
 use pvs_proto::wire::sctp::chunk;
 use pvs_proto::wire::tcp::{ACK, FIN, PSH, RST, SYN};
@@ -181,7 +183,7 @@ fn setup(transition: &Transition) -> Result<[Vec<String>; 2]> {
 fn run_sequence(lab: &mut Lab, sequence: &Sequence) -> Result<Ledger> {
     let (protocol, _) = sequence.name.split_once('/').unwrap_or_default();
     let service = Service::named(protocol)?;
-    let mut ledger = Ledger::default();
+    let (mut ledger, mut hooks) = (Ledger::default(), Hooks::default());
     for (at, step) in sequence.steps.iter().enumerate() {
         let field = format!("/steps/{at}");
         lab.until(ms(step.t));
@@ -194,23 +196,27 @@ fn run_sequence(lab: &mut Lab, sequence: &Sequence) -> Result<Ledger> {
             ledger.compare(format!("{field}/rc"), &step.rc, &said.rc);
             ledger.compare(format!("{field}/stdout"), &step.stdout, &said.stdout);
             ledger.compare(format!("{field}/stderr"), &step.stderr, &said.stderr);
-            if !lab.has_services() {
-                // The kernel takes its hooks out then; connections go on here (docs/IPVS-DIFFERENCES.md).
-                ledger.excuse(Stated::LastService);
-                return Ok(ledger);
-            }
+            hooks.look(lab);
             continue;
         }
-        let mut ways = Vec::new();
+        let mut left = Vec::new();
         if let Some((from, packet)) = step.step.split_once(':') {
             let (side, bytes) = packet_of(service, CLIENT, from, packet)?;
-            ways = lab.send(side, &bytes, &mut ledger)?;
+            let alone = lab.without_hooks(side, &bytes);
+            let ways = lab.send(side, &bytes, &mut ledger)?;
+            let dropped = [Way::Dropped(DropReason::ServerRemoved.label())];
+            left = ways.iter().filter_map(|way| way.interface()).collect();
+            if hooks.are_gone() && ways == dropped && left != alone {
+                ledger.excuse(Stated::LastService);
+                left = alone;
+            }
         }
-        let left: Vec<String> = ways.into_iter().filter_map(Way::interface).collect();
         ledger.compare(format!("{field}/forwarded"), &step.forwarded, &left);
         let (from, to) = step.t_conns.context("when the connections were read")?;
         let window = Window::look(lab, ms(from), ms(to))?;
-        window.compare(&mut ledger, &format!("{field}/conns"), &step.conns);
+        let conns = format!("{field}/conns");
+        window.compare_hooked(&mut ledger, &conns, &step.conns, &hooks);
+        hooks.remember(&step.conns, ms(from), ms(to));
         let here = load(lab, &SERVER.to_string())?;
         let (active, inactive) = (here.map(|(a, _)| a), here.map(|(_, i)| i));
         ledger.compare(format!("{field}/active"), &step.active, &active);
