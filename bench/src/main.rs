@@ -1,7 +1,9 @@
-//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios; and floods for labs.
+//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios; what a pick costs; and floods
+//! for labs.
 
 mod flood;
 mod forward;
+mod sched;
 mod tsc;
 
 use clap::{Parser, Subcommand};
@@ -19,6 +21,8 @@ struct Args {
 enum What {
     /// The poll function between a generating port and a sink, beside a MAC swap and the floor.
     Forward(forward::Args),
+    /// What a scheduler's pick costs, for each scheduler and number of servers.
+    Sched(sched::Args),
     /// Frames from many senders out by a kernel interface, bounded in number and time (for labs).
     Flood(flood::Args),
 }
@@ -26,6 +30,7 @@ enum What {
 fn main() -> ExitCode {
     let ended = match Args::parse().what {
         What::Forward(args) => forward::run(&args),
+        What::Sched(args) => sched::run(&args),
         What::Flood(args) => flood::run(&args),
     };
     match ended {

@@ -1,0 +1,224 @@
+//! `pvs-bench sched`: what a pick costs, for each scheduler and number of servers.
+//!
+//! Connections are begun by bursts of 32 as a worker sees them: the burst's picks are timed, then each is entered in the
+//! worker's cells while an older connection of it ends, so that loads move as they do in life and no pick is like
+//! the last one. Other workers' cells hold connections too. Weights are 1 to 10, no server is quiesced or full.
+
+use crate::tsc;
+use anyhow::{Context, Result};
+use pvs_proto::{Addr4, Endpoint, Ticks};
+use pvs_sched::{
+    AllCells, Cells, Flow, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
+    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+/// Picks that are timed together: a burst.
+const BURST: usize = 32;
+
+/// Connections of a worker to each server, on average.
+const CONNECTIONS: usize = 20;
+
+/// Arguments of `pvs-bench sched`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Numbers of servers.
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 10, 100, 1000],
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    servers: Vec<u32>,
+    /// Workers whose connections count.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
+    /// Bursts of 32 picks for each figure, which is their median.
+    #[arg(long, default_value_t = 2001, value_parser = clap::value_parser!(u32).range(3..=1_000_000))]
+    bursts: u32,
+    /// The core to run on; the last one if not given.
+    #[arg(long)]
+    core: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// If a scheduler picks nobody.
+pub fn run(args: &Args) -> Result<()> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let core = match args.core {
+        Some(wanted) => cores.iter().find(|core| core.id == wanted),
+        None => cores.last(),
+    };
+    let pinned = core.is_some_and(|core| core_affinity::set_for_current(*core));
+    let calibration = tsc::Calibration::start();
+    let mut rows = Vec::new();
+    for name in SchedulerName::ALL {
+        if *name == SchedulerName::None {
+            continue;
+        }
+        let cycles: Vec<f64> = args
+            .servers
+            .iter()
+            .map(|servers| cycles(args, *name, *servers))
+            .collect::<Result<_>>()?;
+        rows.push((*name, cycles));
+    }
+    print(args, pinned, &rows, calibration.cycles_per_nano())
+}
+
+fn print(
+    args: &Args,
+    pinned: bool,
+    rows: &[(SchedulerName, Vec<f64>)],
+    cycles_per_nano: f64,
+) -> Result<()> {
+    let nanos = |cycles: &f64| cycles / cycles_per_nano;
+    if args.json {
+        let picks: serde_json::Map<String, Value> = rows
+            .iter()
+            .map(|(name, cycles)| {
+                let row: Vec<f64> = cycles.iter().map(nanos).collect();
+                (name.to_string(), json!(row))
+            })
+            .collect();
+        let report = json!({
+            "servers": args.servers, "workers": args.workers, "bursts": args.bursts, "pinned": pinned,
+            "ns_per_pick": picks,
+        });
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    let (workers, bursts) = (args.workers, args.bursts);
+    let held = if pinned { "pinned" } else { "not pinned" };
+    println!("ns per pick, median of {bursts} bursts of {BURST}, {workers} worker(s), {held}");
+    let heading: String = args.servers.iter().map(|n| format!("{n:>10}")).collect();
+    println!("{:<10}{heading}", "servers");
+    for (name, cycles) in rows {
+        let figures: String = cycles
+            .iter()
+            .map(|c| format!("{:>10.1}", nanos(c)))
+            .collect();
+        println!("{name:<10}{figures}");
+    }
+    Ok(())
+}
+
+/// The median number of cycles of a pick.
+fn cycles(args: &Args, scheduler: SchedulerName, servers: u32) -> Result<f64> {
+    let mut random = Random(7);
+    let service = service(scheduler, servers, &mut random);
+    let blocks: Vec<Arc<Cells>> = (0..args.workers)
+        .map(|_| Arc::new(Cells::new(servers as usize + 1)))
+        .collect();
+    let all = AllCells::new(blocks.iter().map(Arc::clone));
+    let mut living = VecDeque::new();
+    for block in &blocks {
+        for _ in 0..servers as usize * CONNECTIONS {
+            living.push_back(open(block, ServerIndex(1 + random.below(servers)))?);
+        }
+    }
+    let own = blocks.first().context("a worker")?;
+    living.truncate(servers as usize * CONNECTIONS);
+    let tunables = Tunables::default();
+    let mut each = Vec::new();
+    for burst in 0..args.bursts {
+        let now = Ticks(burst / 16);
+        let flows: [Flow<Addr4>; BURST] = std::array::from_fn(|_| random.flow(now));
+        let mut picked = [None; BURST];
+        let start = tsc::now();
+        for (to, flow) in picked.iter_mut().zip(&flows) {
+            *to = service
+                .pick(black_box(flow), &tunables, &all)
+                .map(|s| s.index);
+        }
+        each.push(tsc::now().wrapping_sub(start) as f64 / BURST as f64);
+        for server in black_box(picked) {
+            living.push_back(open(own, server.context("nobody was picked")?)?);
+            let (server, active) = living.pop_front().context("a connection")?;
+            own.get(server).context("a cell")?.close(active);
+        }
+    }
+    each.sort_by(f64::total_cmp);
+    each.get(each.len() / 2).copied().context("a burst")
+}
+
+/// A connection of the worker that has these cells; three in four are established.
+fn open(cells: &Cells, server: ServerIndex) -> Result<(ServerIndex, bool)> {
+    let cell = cells.get(server).context("a cell")?;
+    let active = cell.load().active <= 3 * cell.load().inactive;
+    cell.open(active);
+    Ok((server, active))
+}
+
+fn service(scheduler: SchedulerName, servers: u32, random: &mut Random) -> Service {
+    let key = ServiceKey::Address {
+        protocol: Transport::Tcp,
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+        port: 80,
+    };
+    let config = ServiceConfig {
+        key,
+        scheduler,
+        flags: ServiceFlags::default(),
+        persistence: None,
+        engine: None,
+    };
+    let mut service = Service::new(ServiceIndex(0), config, true);
+    for n in 1..=servers {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(0xc0a8_0000 + n));
+        let server = ServerConfig {
+            key: ServerKey { address, port: 80 },
+            method: Method::Route,
+            // ovf picks nobody when all have more connections than their weight.
+            weight: (1 + random.below(10))
+                * if scheduler == SchedulerName::Ovf {
+                    1000
+                } else {
+                    1
+                },
+            upper_threshold: 0,
+            lower_threshold: 0,
+            tunnel: Tunnel::default(),
+        };
+        service = service.with_server(ServerIndex(n), server);
+    }
+    service.settle();
+    service
+}
+
+/// Steele, Lea and Flood's SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: u32) -> u32 {
+        ((u64::from(self.next() as u32) * u64::from(n)) >> 32) as u32
+    }
+
+    /// Of any client, to one of a thousand addresses.
+    fn flow(&mut self, now: Ticks) -> Flow<Addr4> {
+        let addr = Addr4(self.next() as u32);
+        let port = self.next() as u16;
+        let virtual_ = Endpoint {
+            addr: Addr4(0x0a32_0000 + self.below(1000)),
+            port: 80,
+        };
+        Flow {
+            client: Endpoint { addr, port },
+            virtual_,
+            now,
+        }
+    }
+}
