@@ -8,8 +8,8 @@ use crate::tsc;
 use anyhow::{Context, Result};
 use pvs_proto::{Addr4, Endpoint, Ticks};
 use pvs_sched::{
-    AllCells, Cells, Flow, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
-    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+    AllCells, Cells, Flow, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey,
+    Service, ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
 };
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -119,7 +119,7 @@ fn cycles(args: &Args, scheduler: SchedulerName, servers: u32) -> Result<f64> {
     let mut living = VecDeque::new();
     for block in &blocks {
         for _ in 0..servers as usize * CONNECTIONS {
-            living.push_back(open(block, ServerIndex(1 + random.below(servers)))?);
+            living.push_back(open(block, ServerIndex(1 + random.below(servers))));
         }
     }
     let own = blocks.first().context("a worker")?;
@@ -138,9 +138,9 @@ fn cycles(args: &Args, scheduler: SchedulerName, servers: u32) -> Result<f64> {
         }
         each.push(tsc::now().wrapping_sub(start) as f64 / BURST as f64);
         for server in black_box(picked) {
-            living.push_back(open(own, server.context("nobody was picked")?)?);
+            living.push_back(open(own, server.context("nobody was picked")?));
             let (server, active) = living.pop_front().context("a connection")?;
-            own.get(server).context("a cell")?.close(active);
+            own.close(server, active);
         }
     }
     each.sort_by(f64::total_cmp);
@@ -148,11 +148,11 @@ fn cycles(args: &Args, scheduler: SchedulerName, servers: u32) -> Result<f64> {
 }
 
 /// A connection of the worker that has these cells; three in four are established.
-fn open(cells: &Cells, server: ServerIndex) -> Result<(ServerIndex, bool)> {
-    let cell = cells.get(server).context("a cell")?;
-    let active = cell.load().active <= 3 * cell.load().inactive;
-    cell.open(active);
-    Ok((server, active))
+fn open(cells: &Cells, server: ServerIndex) -> (ServerIndex, bool) {
+    let load = cells.load(server);
+    let active = load.active <= 3 * load.inactive;
+    cells.open(server, active);
+    (server, active)
 }
 
 fn service(scheduler: SchedulerName, servers: u32, random: &mut Random) -> Service {

@@ -16,7 +16,7 @@ use pvs_epoch::{Publisher, Reader};
 use pvs_proto::{Addr4, Addr6, Endpoint, Family, Protocol, Ticks, V4, V6};
 use pvs_sched::persistence::TemplateKey;
 use pvs_sched::templates::{EngineData, Templates};
-use pvs_sched::{AllCells, Cells, Counters, Flow, Load, ServerIndex, Service, Snapshot};
+use pvs_sched::{AllCells, Cells, Counters, Flow, Load, Loads, ServerIndex, Service, Snapshot};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -344,8 +344,6 @@ pub fn counters<B>(handles: &[Handle<B>], server: ServerIndex) -> Counters {
 /// A server's connections over all workers.
 #[must_use]
 pub fn load<B>(handles: &[Handle<B>], server: ServerIndex) -> Load {
-    let cells = handles.iter().filter_map(|h| h.cells.get(server));
-    cells
-        .map(|cell| cell.load())
-        .fold(Load::default(), Load::plus)
+    let loads = handles.iter().map(|h| h.cells.load(server));
+    loads.fold(Load::default(), Load::plus)
 }

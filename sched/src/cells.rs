@@ -1,15 +1,15 @@
 //! Long-lived cells: a server's statistics and connection counts, which outlive every edit.
 //!
-//! Each worker has a block of its own, one cache line a server, and is its only writer: an increment
-//! is a load and a store, no read-modify-write. Control reads the blocks of all workers and adds
+//! Each worker has a block of its own, one cache line of statistics and one word of load a server, and is its only writer: an
+//! increment is a load and a store, no read-modify-write. Control reads the blocks of all workers and adds
 //! them up. `-Z` never writes here; control keeps the values of that moment and subtracts them.
 //! A service has no cell: it is the sum of its servers and of what removed ones had counted.
 
 use crate::service::ServerIndex;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 
-/// One worker's view of one server.
+/// One worker's statistics of one server.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Cell {
@@ -18,11 +18,18 @@ pub struct Cell {
     in_bytes: AtomicU64,
     out_packets: AtomicU64,
     out_bytes: AtomicU64,
-    active: AtomicU32,
-    inactive: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Cell>() == 64, "a cell is one cache line");
+
+/// Servers whose loads lie in one row.
+const ROW: usize = 16;
+
+/// The loads of some servers, a word each: schedulers ask for those of a thousand servers for one connection. On lines
+/// of its own: x86 fetches lines in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Row([AtomicU64; ROW]);
 
 /// Statistics in the kernel's terms; bytes are IP lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +56,25 @@ pub struct Load {
 }
 
 impl Load {
+    const fn pack(self) -> u64 {
+        ((self.active as u64) << 32) | self.inactive as u64
+    }
+
+    const fn unpack(word: u64) -> Self {
+        Self {
+            active: (word >> 32) as u32,
+            inactive: word as u32,
+        }
+    }
+
+    /// One more on a side, and one less on the other, if that is wanted.
+    const fn changed(self, active: i32, inactive: i32) -> Self {
+        Self {
+            active: self.active.saturating_add_signed(active),
+            inactive: self.inactive.saturating_add_signed(inactive),
+        }
+    }
+
     /// The cost that lc, wlc and their kin compare: 256 for an active connection and 1 for each
     /// connection of any kind (`ip_vs_dest_conn_overhead` since the fix of 2026).
     #[must_use]
@@ -88,28 +114,77 @@ pub trait Loads {
     }
 }
 
-/// One worker's block of cells.
+/// One worker's block of cells, and its servers' loads.
 #[derive(Debug)]
-pub struct Cells(Box<[Cell]>);
+pub struct Cells {
+    cells: Box<[Cell]>,
+    loads: Box<[Row]>,
+}
 
 impl Cells {
     /// A zeroed block for `servers` servers.
     #[must_use]
     pub fn new(servers: usize) -> Self {
-        Self((0..servers).map(|_| Cell::default()).collect())
+        let rows = servers.div_ceil(ROW);
+        Self {
+            cells: (0..servers).map(|_| Cell::default()).collect(),
+            loads: (0..rows).map(|_| Row::default()).collect(),
+        }
     }
 
     /// The cell of a server; `None` past the end of the block.
     #[must_use]
     #[inline]
     pub fn get(&self, server: ServerIndex) -> Option<&Cell> {
-        self.0.get(server.0 as usize)
+        self.cells.get(server.0 as usize)
+    }
+
+    /// A connection that counts as active (or not) began.
+    pub fn open(&self, server: ServerIndex, active: bool) {
+        let (active, inactive) = (i32::from(active), i32::from(!active));
+        self.change(server, active, inactive);
+    }
+
+    /// A connection that counted as active (or not) ended.
+    pub fn close(&self, server: ServerIndex, active: bool) {
+        let (active, inactive) = (-i32::from(active), -i32::from(!active));
+        self.change(server, active, inactive);
+    }
+
+    /// A connection that counted otherwise counts as active (or not) from now on. Both counts change at once: whoever
+    /// reads them never sees it twice or not at all.
+    pub fn turn(&self, server: ServerIndex, active: bool) {
+        let by = if active { 1 } else { -1 };
+        self.change(server, by, -by);
+    }
+
+    fn change(&self, server: ServerIndex, active: i32, inactive: i32) {
+        if let Some(word) = self.word(server) {
+            let load = Load::unpack(word.load(Relaxed)).changed(active, inactive);
+            word.store(load.pack(), Relaxed);
+        }
+    }
+
+    #[inline]
+    fn word(&self, server: ServerIndex) -> Option<&AtomicU64> {
+        let at = server.0 as usize;
+        self.loads.get(at / ROW)?.0.get(at % ROW)
+    }
+
+    /// Where in memory the loads are.
+    #[must_use]
+    pub fn loads_place(&self) -> core::ops::Range<usize> {
+        let rows = self.loads.as_ptr_range();
+        rows.start.addr()..rows.end.addr()
     }
 }
 
 impl Loads for Cells {
+    #[inline]
     fn load(&self, server: ServerIndex) -> Load {
-        self.get(server).map(Cell::load).unwrap_or_default()
+        let word = self.word(server);
+        word.map(|word| Load::unpack(word.load(Relaxed)))
+            .unwrap_or_default()
     }
 }
 
@@ -129,7 +204,7 @@ impl AllCells {
     #[must_use]
     pub fn new(blocks: impl IntoIterator<Item = Arc<Cells>>) -> Self {
         let blocks: Arc<[_]> = blocks.into_iter().collect();
-        let servers = blocks.first().map_or(0, |cells| cells.0.len());
+        let servers = blocks.first().map_or(0, |block| block.cells.len());
         Self {
             blocks,
             overloaded: (0..servers).map(|_| AtomicBool::new(false)).collect(),
@@ -176,11 +251,6 @@ fn add64(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
-#[inline]
-fn add32(counter: &AtomicU32, n: u32) {
-    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
-}
-
 impl Cell {
     /// A packet from a client.
     #[inline]
@@ -199,30 +269,6 @@ impl Cell {
     /// A connection was scheduled.
     pub fn count_connection(&self) {
         add64(&self.connections, 1);
-    }
-
-    /// A connection that counts as active (or not) began.
-    pub fn open(&self, active: bool) {
-        add32(self.side(active), 1);
-    }
-
-    /// A connection that counts as active (or not) ended.
-    pub fn close(&self, active: bool) {
-        let side = self.side(active);
-        side.store(side.load(Relaxed).saturating_sub(1), Relaxed);
-    }
-
-    fn side(&self, active: bool) -> &AtomicU32 {
-        if active { &self.active } else { &self.inactive }
-    }
-
-    /// The connections of this worker.
-    #[must_use]
-    pub fn load(&self) -> Load {
-        Load {
-            active: self.active.load(Relaxed),
-            inactive: self.inactive.load(Relaxed),
-        }
     }
 
     /// The statistics of this worker.
@@ -274,13 +320,12 @@ mod tests {
         let cells = Arc::new(Cells::new(1));
         let all = AllCells::new([Arc::clone(&cells)]);
         let server = ServerIndex(0);
-        let cell = cells.get(server).unwrap();
         let with = |connections: u32, upper, lower| {
-            while cell.load().total() < connections {
-                cell.open(false);
+            while cells.load(server).total() < connections {
+                cells.open(server, false);
             }
-            while cell.load().total() > connections {
-                cell.close(false);
+            while cells.load(server).total() > connections {
+                cells.close(server, false);
             }
             all.judge(server, upper, lower);
             all.overloaded(server)
@@ -302,20 +347,21 @@ mod tests {
     #[test]
     fn a_cell_counts_what_happened_and_nothing_else() {
         let cells = Cells::new(2);
-        let cell = cells.get(ServerIndex(1)).unwrap();
-        cell.open(false);
+        let server = ServerIndex(1);
+        let cell = cells.get(server).unwrap();
+        cells.open(server, false);
         cell.count_connection();
         cell.count_in(40);
         cell.count_out(1500);
-        cell.close(false);
-        cell.open(true);
-        assert_eq!(
-            cell.load(),
-            Load {
-                active: 1,
-                inactive: 0
-            }
-        );
+        cells.turn(server, true);
+        let load = |active, inactive| Load { active, inactive };
+        assert_eq!(cells.load(server), load(1, 0));
+        cells.open(server, false);
+        cells.turn(server, false);
+        assert_eq!(cells.load(server), load(0, 2));
+        cells.close(server, false);
+        cells.close(server, true);
+        assert_eq!(cells.load(server), load(0, 1), "there was no active one");
         let expected = Counters {
             connections: 1,
             in_packets: 1,

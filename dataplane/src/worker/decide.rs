@@ -187,11 +187,7 @@ pub(super) fn advance<F: HopFamily>(
     let step = state::advance(&view.config.timeouts, view.variant, event);
     let cell = view.cells.get(entry.server_index());
     if step.is_active == entry.flags.has(Flags::INACTIVE) {
-        if let Some(cell) = cell {
-            // In this order: whoever reads in between must not see a server without connections.
-            cell.open(step.is_active);
-            cell.close(!step.is_active);
-        }
+        view.cells.turn(entry.server_index(), step.is_active);
         entry.flags = match step.is_active {
             true => entry.flags.without(Flags::INACTIVE),
             false => entry.flags.with(Flags::INACTIVE),
@@ -220,7 +216,7 @@ pub(super) fn advance<F: HopFamily>(
 /// A connection has begun: its server has one more, an inactive one at first.
 pub(super) fn began(view: &View<'_>, server: ServerIndex) {
     if let Some(cell) = view.cells.get(server) {
-        cell.open(false);
+        view.cells.open(server, false);
         cell.count_connection();
     }
     judge_threshold(view, server);
@@ -229,9 +225,7 @@ pub(super) fn began(view: &View<'_>, server: ServerIndex) {
 /// A connection is over: its server has one less, and so has its template.
 pub(super) fn ended<F: HopFamily>(view: &View<'_>, entry: &Entry<F>) {
     let server = entry.server_index();
-    if let Some(cell) = view.cells.get(server) {
-        cell.close(!entry.flags.has(Flags::INACTIVE));
-    }
+    view.cells.close(server, !entry.flags.has(Flags::INACTIVE));
     judge_threshold(view, server);
     if entry.template().is_some() {
         F::templates(view).release(entry.template());

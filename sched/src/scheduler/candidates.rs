@@ -58,33 +58,41 @@ impl Candidates {
         loads: &L,
         cost: impl Fn(Load) -> u64,
     ) -> Option<&Candidate> {
-        self.least_by(loads, cost, |c| c.weight)
+        self.least_until(loads, cost, |c| c.weight, |_| false)
     }
 
-    /// The same with other weights than the candidates' own.
-    pub(super) fn least_by<L: Loads>(
+    /// The same with other weights than the candidates' own, and only up to the first usable one whose load will do
+    /// whatever the others'. Whether a server is overloaded is asked last: of a thousand few get so far.
+    pub(super) fn least_until<L: Loads>(
         &self,
         loads: &L,
         cost: impl Fn(Load) -> u64,
         weight: impl Fn(&Candidate) -> u32,
+        will_do: impl Fn(Load) -> bool,
     ) -> Option<&Candidate> {
-        let mut usable = self.usable(loads);
-        let mut least = usable.next()?;
-        let (mut least_cost, mut least_weight) = (cost(loads.load(least.index)), weight(least));
-        for candidate in usable {
-            let (cost, weight) = (cost(loads.load(candidate.index)), weight(candidate));
-            if is_less(cost, weight, least_cost, least_weight) {
-                (least, least_cost, least_weight) = (candidate, cost, weight);
+        let mut least = None;
+        // Above all costs.
+        let (mut least_cost, mut least_weight) = (1, 0);
+        for candidate in self.0.iter() {
+            let load = loads.load(candidate.index);
+            let (cost, weight) = (cost(load).min(COST_MAX), weight(candidate));
+            let done = will_do(load);
+            let lesser = least_cost * u64::from(weight) > cost * u64::from(least_weight);
+            if (lesser || done) && !loads.overloaded(candidate.index) {
+                (least, least_cost, least_weight) = (Some(candidate), cost, weight);
+                if done {
+                    break;
+                }
             }
         }
-        Some(least)
+        least
     }
 }
 
 /// `cost / weight < other_cost / other_weight`. Costs are those of 32 bits, so that no product overflows.
 pub(super) fn is_less(cost: u64, weight: u32, other_cost: u64, other_weight: u32) -> bool {
     let (cost, other_cost) = (cost.min(COST_MAX), other_cost.min(COST_MAX));
-    other_cost.saturating_mul(weight.into()) > cost.saturating_mul(other_weight.into())
+    other_cost * u64::from(weight) > cost * u64::from(other_weight)
 }
 
 /// Costs above are equal: the kernel's have 32 bits, which 16 million active connections of a server fill.

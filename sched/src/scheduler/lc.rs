@@ -23,7 +23,7 @@ impl Scheduler for Lc {
 
     fn pick<A: Address, L: Loads>(&self, (): &(), _: &Ask<'_, A>, loads: &L) -> Option<usize> {
         self.0
-            .least_by(loads, Load::overhead, |_| 1)
+            .least_until(loads, Load::overhead, |_| 1, |_| false)
             .map(Candidate::place)
     }
 }

@@ -22,11 +22,9 @@ impl Scheduler for Nq {
     fn start(&self) {}
 
     fn pick<A: Address, L: Loads>(&self, (): &(), _: &Ask<'_, A>, loads: &L) -> Option<usize> {
-        let idle = |c: &&Candidate| loads.load(c.index).active == 0;
+        let idle = |load: Load| load.active == 0;
         self.0
-            .usable(loads)
-            .find(idle)
-            .or_else(|| self.0.least(loads, Load::delay))
+            .least_until(loads, Load::delay, |c| c.weight, idle)
             .map(Candidate::place)
     }
 }
