@@ -92,7 +92,8 @@ impl Lanes {
 }
 
 /// The worker that a packet's connection belongs to, if it is another one than this. What carries no ports
-/// is nobody's: whoever receives it gives it to Linux. So is a later piece of a packet.
+/// is nobody's, but for ICMP errors, which are asked for what they quote: whoever receives it gives it to Linux. So is a
+/// later piece of a packet.
 #[inline]
 pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Option<WorkerIndex> {
     if view.arrived == Arrived::FromWorker
