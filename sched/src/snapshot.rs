@@ -75,6 +75,8 @@ pub struct Snapshot {
     pub version: u64,
     /// The timeouts that a connection gets at its next change of state.
     pub timeouts: Timeouts,
+    /// How many servers have been removed from their services: workers look whether it grows.
+    pub removals: u64,
     /// What `pvsadm sysctl` sets.
     pub tunables: Tunables,
     /// What `pvsadm mark` sets.

@@ -310,16 +310,42 @@ impl<A: Address> Templates<A> {
 
     /// Takes a template out if no connection has made sure of it and none refers to it.
     pub fn drop_if_unsure(&self, template: TemplateRef) {
+        self.drop_if(template, |held, slot| held.is_unsure(slot));
+    }
+
+    /// Takes a template out if no connection refers to it.
+    pub fn drop_if_idle(&self, template: TemplateRef) {
+        self.drop_if(template, |held, slot| held.connections(slot) == 0);
+    }
+
+    fn drop_if(&self, template: TemplateRef, goes: impl FnOnce(&Held<'_, A>, u16) -> bool) {
         let Some(at) = template.0.checked_sub(1) else {
             return;
         };
         let stripe = (at as usize).checked_div(self.slots).unwrap_or(0);
         if let Some(mut held) = self.hold_stripe(stripe, 0) {
             let slot = (at as usize - held.first) as u16;
-            if held.is_unsure(slot) {
+            if goes(&held, slot) {
                 held.remove(slot);
             }
         }
+    }
+
+    /// Takes the templates of gone servers out of a stripe, those that no connection refers to. False if there is no
+    /// such stripe.
+    pub fn purge(&self, stripe: usize, is_gone: impl Fn(ServerIndex) -> bool) -> bool {
+        if stripe >= STRIPES {
+            return false;
+        }
+        if let Some(mut held) = self.hold_stripe(stripe, 0) {
+            for slot in 0..held.part.fresh {
+                let gone = held.part.used(slot).is_some_and(|t| is_gone(t.server));
+                if gone && held.connections(slot) == 0 {
+                    held.remove(slot);
+                }
+            }
+        }
+        true
     }
 
     /// Slots: where a listing ends.

@@ -520,6 +520,26 @@ fn a_connection_of_a_server_that_has_gone_or_takes_no_more_begins_anew_if_that_i
 }
 
 #[test]
+fn what_a_removed_server_had_goes_with_it_if_that_is_asked_for() {
+    let mut t = two_servers("-p 60");
+    for (client, server) in [
+        ("10.9.0.1:4000", 2),
+        ("10.9.0.2:4000", 1),
+        ("10.9.0.1:4001", 2),
+    ] {
+        assert_eq!(t.tcp(client, VIP, SYN), Server(server));
+        assert_eq!(t.tcp(client, VIP, ACK), Server(server));
+    }
+    t.run("-d -t 10.0.0.100:80 -r 192.168.1.1:80");
+    t.sleep(10);
+    assert_eq!(t.connections().len(), 5, "not asked for");
+    t.run("sysctl expire_nodest_conn=1");
+    t.run("-d -t 10.0.0.100:80 -r 192.168.1.2:80");
+    t.sleep(10);
+    assert!(t.connections().is_empty(), "{:?}", t.connections());
+}
+
+#[test]
 fn a_tunable_is_shown_as_it_was_set_and_a_wrong_one_sets_none() {
     let mut t = Table::new(&[]);
     assert_eq!(

@@ -61,6 +61,7 @@ impl Store {
         let service = self.service(key).ok_or(Refusal::ServiceUndefined)?;
         let index = service.server(server).ok_or(Refusal::ServerUnknown)?.index;
         let next = service.without_server(server);
+        self.next.removals += 1;
         let counted = self.cells.leave(index, self.version(), plane);
         if let Some(book) = self.books.get_mut(key) {
             book.left = book.left.plus(counted);

@@ -82,6 +82,7 @@ impl Store {
         let version = self.version();
         if let Some(service) = self.next.remove(slot) {
             for server in service.servers() {
+                self.next.removals += 1;
                 self.cells.leave(server.index, version, plane);
             }
         }

@@ -25,6 +25,7 @@ mod listing;
 mod local;
 mod marks;
 mod options;
+mod purge;
 mod quoted;
 mod related;
 mod rewrite;
@@ -54,6 +55,7 @@ use crossbeam::queue::ArrayQueue;
 use defence::{Defence, Hands};
 use hops::{HopFamily, ServerHops};
 use lane::{Lanes, Verdicts};
+use purge::Purge;
 use pvs_epoch::Reader;
 use pvs_proto::state::Variant;
 use pvs_proto::{Family, Ticks, V4, V6};
@@ -148,6 +150,7 @@ struct State<B> {
     hops: ServerHops,
     waiting: WaitingRoom<B>,
     hands: Hands,
+    purge: Purge,
     /// The tick in which templates were looked at last.
     swept: Ticks,
 }
@@ -184,6 +187,7 @@ impl<P: Port> Worker<P> {
             hops: ServerHops::new(config.servers),
             waiting: WaitingRoom::new(),
             hands: Hands::default(),
+            purge: Purge::default(),
             swept: Ticks(0),
         };
         let ports = ports
@@ -359,6 +363,7 @@ fn carry<P: Port>(
 fn expire<B>(view: &View<'_>, state: &mut State<B>) {
     expire_family(view, &mut state.v4, &mut state.hands);
     expire_family(view, &mut state.v6, &mut state.hands);
+    purge::turn(view, state);
     if state.swept != view.now {
         state.swept = view.now;
         let (worker, workers) = (view.index.0.into(), view.steering.workers().into());

@@ -75,6 +75,9 @@ pub struct IcmpKind {
     pub code: u8,
 }
 
+/// What the kernel drops without a word.
+const SILENT: [DropReason; 2] = [DropReason::ServerRemoved, DropReason::Defence];
+
 impl Way {
     /// Of a frame that came out by a side after a packet had come in by another (or the same).
     #[must_use]
@@ -110,7 +113,7 @@ impl Way {
             }
             Self::Reset => Some("tcp-rst".to_owned()),
             Self::Absorbed => None,
-            Self::Dropped(label) if label == DropReason::ServerRemoved.label() => None,
+            Self::Dropped(label) if SILENT.iter().any(|reason| reason.label() == label) => None,
             Self::Dropped(label) => Some(format!("dropped: {label}")),
         }
     }
