@@ -1,9 +1,9 @@
 //! From worker to worker: each has one bounded ring, which all others fill.
 //!
-//! Two kinds of frames come this way: those that another worker has received and this one owns, and those
-//! that are ready to leave by a port of which the sender has no queue. A full ring frees the frame, which
-//! the sender counts; nobody waits. A frame changes hands twice at most: to its owner, and to the worker
-//! that has the queue.
+//! Frames come this way that another worker has received and this one owns, and those that are ready to leave
+//! by a port of which the sender has no queue. A full ring frees the frame, which the sender counts; nobody waits. A
+//! frame changes hands twice at most, to its owner and to the worker that has the queue; a piece of a datagram
+//! once more before, to the worker that collects its pieces until it is known whose they are.
 
 use crate::fib::PortIndex;
 use crate::port::BURST;
@@ -25,6 +25,10 @@ pub enum Purpose {
     Decide,
     /// It is ready to leave by the port.
     Transmit,
+    /// It came in by the port, is a piece of a datagram, and the receiver collects the pieces of that one.
+    Gather,
+    /// It is a piece of a datagram of Linux's, shall leave by the port, and its connection belongs to the receiver.
+    Translate,
 }
 
 /// A frame that changes hands.
@@ -34,7 +38,7 @@ pub struct Handed<B> {
     pub buf: B,
     /// The port that it came in by, or leaves by.
     pub port: PortIndex,
-    /// Which of the two.
+    /// Which of them.
     pub purpose: Purpose,
 }
 

@@ -54,6 +54,13 @@ impl Buf for MemoryBuf {
         fits
     }
 
+    fn append(&mut self, n: usize) -> Option<&mut [u8]> {
+        let start = self.end;
+        let room = self.storage.get_mut(start..start.checked_add(n)?)?;
+        self.end = start + n;
+        Some(room)
+    }
+
     fn truncate(&mut self, len: usize) {
         self.end = self.end.min(self.start.saturating_add(len));
     }

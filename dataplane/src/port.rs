@@ -29,6 +29,9 @@ pub trait Buf: Sized + Send + 'static {
     fn prepend(&mut self, n: usize) -> Option<&mut [u8]>;
     /// Cuts `n` bytes off the front; false, and nothing changed, if the frame is shorter.
     fn trim_front(&mut self, n: usize) -> bool;
+    /// Grows the frame by `n` bytes at its end; `None`, and nothing changed, if there is no room. The new bytes hold
+    /// anything.
+    fn append(&mut self, n: usize) -> Option<&mut [u8]>;
     /// Cuts the frame down to `len` bytes; a longer `len` changes nothing.
     fn truncate(&mut self, len: usize);
     /// Replaces the frame; false, and nothing changed, if it does not fit behind the headroom.

@@ -165,7 +165,8 @@ impl<B> PuntRings<B> {
 pub type InjectRing<B> = ArrayQueue<Injected<B>>;
 
 /// The way from Linux: a frame goes to the worker that would own its connection if Linux were the server,
-/// since it may be a reply of one that is the director itself; one without ports to the first worker.
+/// since it may be a reply of one that is the director itself; a piece to the worker that collects its datagram's, and one
+/// without ports to the first worker.
 #[derive(Debug)]
 pub struct Injector<B> {
     rings: Box<[Arc<InjectRing<B>>]>,
@@ -218,7 +219,15 @@ impl<B: Buf> Injector<B> {
             let has_ports = quote.protocol.has_ports() && quote.fragment != Fragment::Later;
             return has_ports.then(|| self.steering.owner(quote.src)).flatten();
         }
-        let has_ports = meta.protocol.has_ports() && meta.fragment != Fragment::Later;
-        has_ports.then(|| self.steering.owner(meta.dst)).flatten()
+        if !meta.protocol.has_ports() {
+            return None;
+        }
+        match meta.fragment {
+            Fragment::None => self.steering.owner(meta.dst),
+            _ => {
+                let (src, dst) = (meta.src.addr, meta.dst.addr);
+                self.steering.collector(src, dst, meta.fragment_id)
+            }
+        }
     }
 }

@@ -15,8 +15,16 @@ pvs_proto::reasons! {
         MartianSource => "martian_source",
         /// The port's mirror has no interface yet, or has none any more.
         NoInterface => "no_interface",
-        /// A fragment to a service's address, or the first one of a connection: pieces are not followed.
-        Fragment => "fragment",
+        /// The other fragments of its datagram did not come in time.
+        FragmentTimeout => "fragment_timeout",
+        /// The fragments of its datagram overlap, or contradict each other about its length.
+        FragmentOverlap => "fragment_overlap",
+        /// The fragment came before.
+        FragmentDuplicate => "fragment_duplicate",
+        /// Too many fragments wait for the rest of their datagrams, and those of this one have waited longest; or it has too many.
+        FragmentsFull => "fragments_full",
+        /// There was no free buffer for a piece of a packet that had to be fragmented.
+        NoBuffer => "no_buffer",
         /// The time to live ran out here.
         TtlExceeded => "ttl_exceeded",
         /// The service has no server that may take a new connection.

@@ -9,8 +9,8 @@ use pvs_proto::Malformed;
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct WorkerStats {
-    malformed: [AtomicU64; Malformed::ALL.len()],
-    dropped: [AtomicU64; DropReason::ALL.len()],
+    malformed: Reasons<{ Malformed::ALL.len() }>,
+    dropped: Reasons<{ DropReason::ALL.len() }>,
     evicted: [AtomicU64; 4],
     received: AtomicU64,
     sent: AtomicU64,
@@ -25,6 +25,23 @@ pub struct WorkerStats {
     busy_polls: AtomicU64,
     /// Those of IPv4 in the lower half, those of IPv6 in the upper one: one store a turn.
     connections: AtomicU64,
+}
+
+/// A counter for each reason of a kind.
+#[derive(Debug)]
+struct Reasons<const N: usize>([AtomicU64; N]);
+
+impl<const N: usize> Default for Reasons<N> {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; N])
+    }
+}
+
+impl<const N: usize> Reasons<N> {
+    #[inline]
+    fn get(&self, at: usize) -> Option<&AtomicU64> {
+        self.0.get(at)
+    }
 }
 
 #[inline]

@@ -84,7 +84,8 @@ pub enum Fragment {
 ///
 /// Every offset lies inside the frame. What is proven to lie inside the packet behind `l4`: 20 bytes
 /// for TCP, 12 for SCTP, 8 for ICMP and ICMPv6, and the 4 bytes of the ports for UDP (IPVS forwards a
-/// datagram that is cut behind them); nothing for a later fragment or another protocol.
+/// datagram that is cut behind them); of a first fragment the ports or the ICMP type; nothing for a later one or
+/// another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta<F: Family> {
     /// Source address, and port where the protocol has ports (else 0).
@@ -103,7 +104,7 @@ pub struct Meta<F: Family> {
     /// The transport protocol (behind IPv6 extension headers).
     pub protocol: Protocol,
     /// TCP: the flags byte. SCTP: the first chunk's type, or ABORT where one follows a COOKIE chunk
-    /// (0 if there is no chunk). ICMP and ICMPv6: the type. Else 0.
+    /// (0 if there is no chunk). Both are 0 in a first fragment that is too short for them. ICMP and ICMPv6: the type. Else 0.
     pub signal: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,

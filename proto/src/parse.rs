@@ -12,9 +12,12 @@ use crate::wire::{IpHeader, Network, ethernet, ipv4, ipv6};
 use zerocopy::{FromBytes, IntoBytes};
 
 mod extension;
+mod piece;
 mod transport;
 
-use transport::{Transport, transport};
+pub use piece::{Piece, Pieces, Whole, keep_copied_options};
+pub use transport::signal;
+use transport::{Transport, first_piece, transport};
 
 /// What the port has verified already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -32,7 +35,7 @@ pub struct Checks {
 pub struct Quote<F: Family>(pub Meta<F>);
 
 /// A family whose packets can be parsed, at any place in a frame.
-pub trait Parse: Network {
+pub trait Parse: Network + Pieces {
     /// Parses the packet at `l3`: a frame's own, or one within a tunnel.
     ///
     /// # Errors
@@ -155,8 +158,9 @@ fn v4<const QUOTED: bool>(frame: &[u8], l3: u16, checks: Checks) -> Result<Meta<
         fragment_id = header.id.get().into();
     }
     let ends = match fragment {
+        Fragment::None => transport::<QUOTED>(header.next(), payload)?,
+        Fragment::First => first_piece(header.next(), payload)?,
         Fragment::Later => Transport::default(),
-        _ => transport::<QUOTED>(header.next(), payload)?,
     };
     Ok(Meta {
         src: Endpoint {
@@ -221,8 +225,9 @@ fn v6<const QUOTED: bool>(frame: &[u8], l3: u16) -> Result<Meta<V6>, Malformed> 
     }
     let payload = packet.get(chain.offset..).unwrap_or_default();
     let ends = match chain.fragment {
+        Fragment::None => transport::<QUOTED>(chain.protocol, payload)?,
+        Fragment::First => first_piece(chain.protocol, payload)?,
         Fragment::Later => Transport::default(),
-        _ => transport::<QUOTED>(chain.protocol, payload)?,
     };
     Ok(Meta {
         src: Endpoint {

@@ -8,8 +8,11 @@
 )]
 
 mod common;
+#[path = "common/pieces.rs"]
+mod pieces_of;
 
-use common::{CLIENT, SERVER, VIP, director, first_piece, seen};
+use common::{CLIENT, SERVER, VIP, director, seen};
+use pieces_of::{ID, joined, pieces, without_df};
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::frames::{CLIENT_MAC, DIRECTOR_CLIENT_MAC, ethernet, from_client, tcp, udp};
 use pvs_oracle::scenario::at;
@@ -189,14 +192,34 @@ fn nothing_is_translated_to_a_loopback_address() {
 }
 
 #[test]
-fn a_piece_of_a_reply_does_not_leave_untranslated() {
+fn a_reply_in_pieces_is_translated_once_it_is_whole() {
     let vip = "10.0.0.100:53";
     let mut d = director(Transport::Udp, vip, &[(OWN, Method::Masquerade)]);
     delivered(&mut d, &udp(at(CLIENT), at(vip), b"who"));
-    let piece = first_piece(udp(at(OWN), at(CLIENT), &[7; 64]));
-    let frame = ethernet(CLIENT_MAC, DIRECTOR_CLIENT_MAC, IPV4, &piece);
-    assert!(d.inject(Side::Client, &frame));
+    let data = vec![7; 3000];
+    let reply = without_df(udp(at(OWN), at(CLIENT), &data), ID);
+    let stranger = without_df(udp(at("10.9.9.254:99"), at(CLIENT), &data), ID + 1);
+    for (packet, id) in [(reply, ID), (stranger.clone(), ID + 1)] {
+        for piece in pieces(&packet, id, &[1000, 2000]) {
+            let frame = ethernet(CLIENT_MAC, DIRECTOR_CLIENT_MAC, IPV4, &piece);
+            assert!(d.inject(Side::Client, &frame));
+        }
+    }
     d.settle();
-    assert_eq!(d.cable(Side::Client).receive_bytes(), None);
-    assert_eq!(d.losses(), [("fragment", 1)]);
+    let cable = d.cable(Side::Client);
+    let mut out: Vec<_> = core::iter::from_fn(|| cable.receive_bytes()).collect();
+    let others = out.split_off(3);
+    let (_, segment) = joined(&out);
+    assert!(segment[8..] == data);
+    assert_eq!(
+        (&out[0][26..30], &segment[..2]),
+        (&[10, 0, 0, 100][..], &[0, 53][..])
+    );
+    assert_eq!(
+        joined(&others).1,
+        stranger[20..],
+        "what is no reply leaves as it came"
+    );
+    assert_eq!(others[0][26..30], [10, 9, 9, 254]);
+    assert_eq!(d.losses(), []);
 }

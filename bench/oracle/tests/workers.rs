@@ -8,8 +8,11 @@
 )]
 
 mod common;
+#[path = "common/pieces.rs"]
+mod pieces_of;
 
-use common::{SERVER, VIP, first_piece, one, seen, service, snapshot};
+use common::{SERVER, VIP, one, seen, service, snapshot};
+use pieces_of::{Random, by, joined, pieces, without_df};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::handover::HANDOVER_RING_MAX;
 use pvs_dataplane::steering::{Steering, Toeplitz};
@@ -279,25 +282,94 @@ fn two_directors_of_one_and_of_four_workers_do_the_same() {
 }
 
 #[test]
-fn a_first_piece_goes_to_the_owner_of_its_connection() {
+fn pieces_meet_at_one_worker_and_go_to_the_owner_of_their_connection() {
     let vip = "10.0.0.100:53";
-    let mut d = director(Steering::ring(WORKERS as u16), 1, &[]);
-    let dns = service(
-        Transport::Udp,
-        vip,
-        &[("192.168.1.1:53", Method::Masquerade)],
-    );
-    d.configure(snapshot(2, Some(dns)));
-    for n in 0..100 {
-        one(d
-            .send(Side::Client, &from_client(&udp(client(n), at(vip), b"?")))
-            .unwrap());
-        let piece = first_piece(udp(at("192.168.1.1:53"), client(n), &[7; 64]));
-        assert!(
-            d.send(Side::Server, &from_server(1, &piece))
-                .unwrap()
-                .is_empty()
+    for (steering, queues) in [(Steering::ring(WORKERS as u16), 1), (nic(), WORKERS)] {
+        let mut d = director(steering, queues, &[]);
+        let to = [("192.168.1.1:5353", Method::Masquerade)];
+        d.configure(snapshot(2, Some(service(Transport::Udp, vip, &to))));
+        let free = d.free_buffers();
+        let mut random = Random(5);
+        for n in 0..200u16 {
+            let data = vec![n as u8; 3000];
+            let both = [
+                (Side::Client, Side::Server, udp(client(n), at(vip), &data)),
+                (
+                    Side::Server,
+                    Side::Client,
+                    udp(at(to[0].0), client(n), &data),
+                ),
+            ];
+            for (from, by_side, packet) in both {
+                let mut frames = pieces(&without_df(packet, n.into()), n.into(), &[1000, 2000]);
+                random.shuffle(&mut frames);
+                // A NIC hashes pieces by addresses alone, if at all: they come by any queue.
+                let mut out = Vec::new();
+                for piece in &frames {
+                    let frame = match from {
+                        Side::Client => from_client(piece),
+                        Side::Server => from_server(1, piece),
+                    };
+                    let queue = random.below(queues);
+                    out.extend(d.send_by(from, queue, &frame).unwrap());
+                }
+                let (_, segment) = joined(&by(by_side, out));
+                assert!(segment[8..] == data);
+            }
+            // A whole packet of the same flow finds the connection that the pieces began.
+            let queue = random.below(queues);
+            let whole = from_client(&udp(client(n), at(vip), b"?"));
+            one(d.send_by(Side::Client, queue, &whole).unwrap());
+        }
+        let counters = d.counters(ServerIndex(1));
+        assert_eq!(
+            (
+                counters.connections,
+                counters.in_packets,
+                counters.out_packets
+            ),
+            (200, 400, 200)
         );
+        assert_eq!((d.losses(), d.punted()), (vec![], vec![]));
+        assert_eq!(d.free_buffers(), free);
+        // To who collects them, and to their owner: never a third time.
+        let moved: u64 = d
+            .handles()
+            .iter()
+            .map(|h| h.stats.totals().handed_over)
+            .sum();
+        assert!(moved > 0 && moved <= 2 * 6 * 200 + 200, "{moved}");
+        let shards = d
+            .handles()
+            .iter()
+            .filter(|h| h.stats.totals().connections > 0);
+        assert_eq!(shards.count(), WORKERS);
     }
-    assert_eq!((d.punted(), d.losses()), (vec![], vec![("fragment", 100)]));
+}
+
+#[test]
+fn replies_of_a_local_server_in_pieces_find_their_owner() {
+    let (vip, own) = ("10.0.0.100:53", "192.168.1.254:5353");
+    let mut d = director(Steering::ring(WORKERS as u16), 1, &[]);
+    let dns = service(Transport::Udp, vip, &[(own, Method::Masquerade)]);
+    d.configure(snapshot(2, Some(dns)));
+    for n in 0..100u16 {
+        let request = from_client(&udp(client(n), at(vip), b"?"));
+        assert_eq!(d.send(Side::Client, &request).unwrap(), []);
+        let data = vec![n as u8; 3000];
+        let reply = without_df(udp(at(own), client(n), &data), n.into());
+        for piece in pieces(&reply, n.into(), &[1000, 2000]) {
+            let frame = ethernet(CLIENT_MAC, DIRECTOR_CLIENT_MAC, IPV4, &piece);
+            assert!(d.inject(Side::Client, &frame));
+        }
+        d.settle();
+        let cable = d.cable(Side::Client);
+        let out: Vec<_> = core::iter::from_fn(|| cable.receive_bytes()).collect();
+        assert_eq!(out.len(), 3);
+        assert!(joined(&out).1[8..] == data);
+        let source = &out[0][26..30];
+        assert_eq!(source, [10, 0, 0, 100]);
+    }
+    assert_eq!(d.losses(), []);
+    assert_eq!(d.counters(ServerIndex(1)).out_packets, 100);
 }

@@ -66,6 +66,13 @@ impl Buf for BenchBuf {
         fits
     }
 
+    fn append(&mut self, n: usize) -> Option<&mut [u8]> {
+        let start = self.0.end;
+        let room = self.0.room.get_mut(start..start.checked_add(n)?)?;
+        self.0.end = start + n;
+        Some(room)
+    }
+
     #[inline]
     fn truncate(&mut self, len: usize) {
         self.0.end = self.0.end.min(self.0.start + len);

@@ -109,6 +109,20 @@ impl Buf for Mbuf {
         true
     }
 
+    fn append(&mut self, n: usize) -> Option<&mut [u8]> {
+        let grow = u16::try_from(n).ok()?;
+        let head = self.head_mut();
+        let before = head.data_len;
+        let len = before.checked_add(grow)?;
+        let end = head.data_off.checked_add(len)?;
+        if end > head.buf_len {
+            return None;
+        }
+        head.data_len = len;
+        head.pkt_len = u32::from(len);
+        self.bytes_mut().get_mut(usize::from(before)..)
+    }
+
     #[inline]
     fn truncate(&mut self, len: usize) {
         let head = self.head_mut();

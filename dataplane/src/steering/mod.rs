@@ -122,6 +122,16 @@ impl Steering {
         }
     }
 
+    /// The worker that collects the pieces of a datagram, which is named by its source, destination and
+    /// identification; `None` if it is whoever receives them.
+    pub fn collector<A: Address>(&self, src: A, dst: A, id: u32) -> Option<WorkerIndex> {
+        if matches!(self.spread, Spread::Alone | Spread::Rxq) {
+            return None;
+        }
+        let word = src.fold().rotate_left(17) ^ dst.fold() ^ u64::from(id) << 32;
+        Some(WorkerIndex(share(word, self.workers)))
+    }
+
     /// The owner of a packet's connection; `None` if it is whoever receives it. A packet to a local address
     /// is a request: its client is the source.
     #[inline]
@@ -145,7 +155,11 @@ impl Steering {
 /// ports to meet one worker loads that one alone, which a NIC's hash does not prevent either.
 #[inline]
 fn ring_owner<A: Address>(client: Endpoint<A>, workers: u16) -> u16 {
-    let word = client.addr.fold() ^ (u64::from(client.port) << 32);
+    share(client.addr.fold() ^ (u64::from(client.port) << 32), workers)
+}
+
+#[inline]
+fn share(word: u64, workers: u16) -> u16 {
     let mixed = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     (mixed.wrapping_mul(workers.into()) >> 32) as u16
 }

@@ -2,7 +2,8 @@
 //! to the scheduler or to Linux.
 
 use super::View;
-use super::forward::{judge, path_mtu, refuse, to_client, to_server};
+use super::datagram;
+use super::forward::{Stop, judge, path_mtu, refuse, to_client, to_server};
 use super::hops::{self, HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
 use super::marks;
@@ -18,7 +19,9 @@ use pvs_sched::ServerIndex;
 use pvs_sched::marks::Judgement;
 
 /// What becomes of one packet.
-#[inline]
+///
+/// The way of whole packets has a copy of its own: a call of it is seen in the benchmark.
+#[inline(always)]
 pub(super) fn decide<F: HopFamily, B: Buf>(
     view: &View<'_>,
     table: &mut Table<F>,
@@ -35,7 +38,7 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
         }
     }
     if item.meta.fragment != Fragment::None {
-        return schedule::fragment(view, table, item, buf);
+        return datagram::verdict(view, &item.meta);
     }
     let Some((at, direction)) = table.find(item.hash, item.candidate, &Tuple::of(&item.meta))
     else {
@@ -142,17 +145,38 @@ pub(super) fn established<F: HopFamily, B: Buf>(
         Direction::Reply => {
             // The kernel's router judges a reply before its hook sees it: one that can't go on counts for nothing.
             let way = hops::to_client(view, entry);
-            if let Err(stop) = judge(&way, path_mtu(&way), meta) {
-                return refuse(view, hops, entry, direction, meta, buf, stop);
+            match judge(&way, path_mtu(&way), meta) {
+                Ok(()) => {
+                    advance(view, entry, meta, direction, listed);
+                    to_client(way, entry, meta, buf)
+                }
+                Err(stop) if stop.passes_in_pieces(view, entry, direction, meta) => {
+                    long_reply(view, hops, entry, meta, buf, listed, stop)
+                }
+                Err(stop) => return refuse(view, hops, entry, direction, meta, buf, stop),
             }
-            advance(view, entry, meta, direction, listed);
-            to_client(way, entry, meta, buf)
         }
     };
     if entry.timeout.0 < old_timeout.0 {
         table.reschedule(at, view.now);
     }
     verdict
+}
+
+/// A reply that is longer than its way and may be cut: the kernel's router lets it pass to the hook.
+#[cold]
+#[inline(never)]
+fn long_reply<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &mut Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+    listed: bool,
+    stop: Stop,
+) -> Verdict {
+    advance(view, entry, meta, Direction::Reply, listed);
+    refuse(view, hops, entry, Direction::Reply, meta, buf, stop)
 }
 
 /// The kernel's hook sees packets to local addresses only, so a connection rests while its virtual

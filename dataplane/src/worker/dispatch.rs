@@ -1,5 +1,8 @@
 //! The last stage: every packet of the burst goes out, to Linux, into the waiting room, or is freed.
 
+use super::cut::{self, Cut, Exit, Outlet, Place6};
+use super::datagram::{self, Origin};
+use super::gather::Complete;
 use super::lane::{Verdict, Verdicts};
 use super::{Access, Lineup, Shared, State, View, local};
 use crate::fib::PortIndex;
@@ -22,10 +25,12 @@ pub(super) fn dispatch<P: Port>(
 ) {
     for (buf, verdict) in batch.into_iter().zip(verdicts.iter()) {
         match verdict {
-            Verdict::Send(_) | Verdict::Wait(..) if view.rehearse_failure => {
+            verdict if view.rehearse_failure && verdict.leaves() => {
                 view.stats.count_dropped(DropReason::Rehearsal, 1);
             }
-            Verdict::Send(out) => send(view, ports, &shared.handover, out, buf),
+            Verdict::Send(out) | Verdict::Answer(out) => {
+                send(view, ports, &shared.handover, out, buf);
+            }
             Verdict::Wait(wants, _) => {
                 if !state.waiting.enter(buf, wants, view.now) {
                     view.stats.count_dropped(DropReason::NeighbourQueueFull, 1);
@@ -33,6 +38,10 @@ pub(super) fn dispatch<P: Port>(
             }
             Verdict::Punt(class) => {
                 shared.punt.push(class, Punted { buf, port });
+            }
+            Verdict::Cut(out, mtu) => send_long(view, state, ports, shared, out, buf, mtu),
+            Verdict::Gather => {
+                datagram::arrive(view, state, ports, shared, port, buf, Origin::Port);
             }
             Verdict::HandOver(owner) => hand_over(
                 view,
@@ -47,6 +56,34 @@ pub(super) fn dispatch<P: Port>(
             Verdict::Lose(loss) => view.stats.count_loss(loss),
         }
     }
+}
+
+/// Lines a packet up in pieces, which is longer than its way takes.
+#[cold]
+#[inline(never)]
+fn send_long<P: Port>(
+    view: &View<'_>,
+    state: &mut State<P::Buf>,
+    ports: &mut [Lineup<P>],
+    shared: &Shared<P::Buf>,
+    port: PortIndex,
+    buf: P::Buf,
+    mtu: u16,
+) {
+    let cut = Cut {
+        longest: mtu.into(),
+        always: false,
+        keeps: false,
+        place6: Place6::plain(state.hops.identification().into()),
+    };
+    let waiting = &mut state.waiting;
+    let mut exit = Exit {
+        view,
+        ports,
+        shared,
+        waiting,
+    };
+    cut::send(&mut exit, Outlet::Port(port), buf, Complete::new(), &cut);
 }
 
 /// Lines a frame up to leave by a port.
@@ -104,15 +141,20 @@ fn relay<B: Buf>(
 }
 
 /// Gives a frame to another worker, or frees it if that one has too many.
-fn hand_over<B>(view: &View<'_>, handover: &HandOver<B>, to: WorkerIndex, frame: Handed<B>) {
+pub(super) fn hand_over<B>(
+    view: &View<'_>,
+    handover: &HandOver<B>,
+    to: WorkerIndex,
+    frame: Handed<B>,
+) {
     let purpose = frame.purpose;
     if !handover.give(to, frame) {
         view.stats.count_dropped(DropReason::HandOverFull, 1);
         return;
     }
     match purpose {
-        Purpose::Decide => view.stats.count_handed_over(),
         Purpose::Transmit => view.stats.count_relayed(),
+        _ => view.stats.count_handed_over(),
     }
 }
 
@@ -146,11 +188,12 @@ pub(super) fn inject<P: Port>(
         };
         moved += 1;
         view.stats.count_injected();
-        if !local::translate(view, state, &mut frame.buf) {
-            view.stats.count_dropped(DropReason::Fragment, 1);
-            continue;
+        if local::translate(view, state, &mut frame.buf) {
+            send(view, ports, &shared.handover, frame.port, frame.buf);
+        } else {
+            let (port, buf) = (frame.port, frame.buf);
+            datagram::arrive(view, state, ports, shared, port, buf, Origin::Linux);
         }
-        send(view, ports, &shared.handover, frame.port, frame.buf);
     }
     moved
 }

@@ -4,7 +4,7 @@
 //! resolved waits with all of it done but the link layer. One that can't go on is counted, and its sender told.
 
 use super::View;
-use super::hops::{HopFamily, ServerHops, Way};
+use super::hops::{self, HopFamily, ServerHops, Way};
 use super::icmp::{self, Error};
 use super::lane::Verdict;
 use super::local;
@@ -37,6 +37,18 @@ pub(super) fn to_server<F: HopFamily, B: Buf>(
     if let Err(stop) = judge(&way, path_mtu(&way), meta) {
         return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
     }
+    pass_to_server(way, method, entry, meta, buf)
+}
+
+/// The same in a packet that fits, or will be cut. Each of its two callers has a copy of its own.
+#[inline(always)]
+fn pass_to_server<F: HopFamily, B: Buf>(
+    way: Way<'_>,
+    method: Method,
+    entry: &Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
     pass(way, meta, buf, |buf| match method {
         Method::Masquerade => {
             let server = Endpoint {
@@ -63,7 +75,9 @@ pub(super) fn into_tunnel<F: HopFamily, B: Buf>(
     if let Err(stop) = judge(&way, room, meta) {
         return refuse(view, hops, entry, Direction::Request, meta, buf, stop);
     }
-    pass(way, meta, buf, |buf| tunnel::wrap(hops, &tunnel, meta, buf))
+    pass(way, meta, buf, |buf| {
+        tunnel::wrap(view, hops, &tunnel, meta, buf)
+    })
 }
 
 /// A reply, on its way to the connection's client; `judge` has passed it.
@@ -92,6 +106,7 @@ pub(super) fn path_mtu(way: &Way<'_>) -> u32 {
 }
 
 /// A packet that can't take its way.
+#[derive(Clone, Copy)]
 pub(super) struct Stop {
     verdict: Verdict,
     /// What would have fitted.
@@ -99,6 +114,28 @@ pub(super) struct Stop {
 }
 
 impl Stop {
+    /// The packet is only too long, and may be cut, as `ensure_mtu_is_adequate` has it: one of IPv4 without DF, or
+    /// into a tunnel with `pmtu_disc` 0; one of IPv6 if it came in pieces that fit. A tunnel that nothing fits into is
+    /// none.
+    #[cold]
+    pub(super) fn passes_in_pieces<F: HopFamily>(
+        &self,
+        view: &View<'_>,
+        entry: &Entry<F>,
+        direction: Direction,
+        meta: &Meta<F>,
+    ) -> bool {
+        if self.verdict != Verdict::drop(DropReason::TooBig) || self.mtu == 0 {
+            return false;
+        }
+        if F::IS_V4 {
+            let tunnel = direction == Direction::Request && entry.flags.method() == Method::Tunnel;
+            return !meta.dont_fragment || (tunnel && view.config.tunables.pmtu_disc == 0);
+        }
+        let largest = view.gathered.largest;
+        largest > 0 && largest <= self.mtu
+    }
+
     /// What becomes of it, if nobody is to be told.
     pub(super) const fn verdict(self) -> Verdict {
         self.verdict
@@ -148,19 +185,23 @@ pub(super) fn refuse<F: HopFamily, B: Buf>(
     direction: Direction,
     meta: &Meta<F>,
     buf: &mut B,
-    Stop { verdict, mtu }: Stop,
+    stop: Stop,
 ) -> Verdict {
+    let Stop { verdict, mtu } = stop;
     let Verdict::Lose(Loss::Dropped(reason)) = verdict else {
         return verdict;
     };
     let request = direction == Direction::Request;
+    if stop.passes_in_pieces(view, entry, direction, meta) {
+        return in_pieces(view, hops, entry, direction, meta, buf);
+    }
     let error = match reason {
         DropReason::HostUnreachable | DropReason::NoPort | DropReason::NoSource => {
             Error::Unreachable
         }
         DropReason::TtlExceeded => Error::TimeExceeded,
-        // Without DF the packet would have to be cut; and a tunnel that nothing fits into is none.
-        DropReason::TooBig if mtu > 0 && (!F::IS_V4 || meta.dont_fragment) => Error::TooBig(mtu),
+        // A tunnel that nothing fits into is none.
+        DropReason::TooBig if mtu > 0 => Error::TooBig(mtu),
         _ => return verdict,
     };
     if request && matches!(error, Error::TooBig(_)) {
@@ -178,4 +219,41 @@ pub(super) fn refuse<F: HopFamily, B: Buf>(
         }
     }
     answer
+}
+
+/// Readies a packet that is longer than its way, to be cut by who lets it go. The waiting room cuts what leaves it.
+fn in_pieces<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &Entry<F>,
+    direction: Direction,
+    meta: &Meta<F>,
+    buf: &mut B,
+) -> Verdict {
+    let (method, server) = (entry.flags.method(), entry.server_index());
+    let way;
+    let mtu;
+    let verdict = match (direction, method) {
+        (Direction::Request, Method::Tunnel) => {
+            let entrance = hops.tunnels.towards(view, server);
+            (way, mtu) = (entrance.way, entrance.mtu);
+            pass(way, meta, buf, |buf| {
+                tunnel::wrap(view, hops, &entrance.tunnel, meta, buf)
+            })
+        }
+        (Direction::Request, _) => {
+            way = hops.towards::<F>(view, server, entry.server);
+            mtu = path_mtu(&way);
+            pass_to_server(way, method, entry, meta, buf)
+        }
+        (Direction::Reply, _) => {
+            way = hops::route::<F>(view, entry.client).map(|(_, hop)| hop);
+            mtu = path_mtu(&way);
+            to_client(way, entry, meta, buf)
+        }
+    };
+    match verdict {
+        Verdict::Send(port) => Verdict::Cut(port, u16::try_from(mtu).unwrap_or(u16::MAX)),
+        other => other,
+    }
 }

@@ -1,29 +1,33 @@
 //! What other workers give to this one: packets of its connections, and frames for its queues.
 
-use super::{Lineup, Shared, View, dispatch};
+use super::datagram::{self, Origin};
+use super::{Lineup, Shared, State, View, dispatch};
 use crate::handover::{HANDOVER_PER_PORT, Purpose};
 use crate::port::Port;
 use crate::reason::DropReason;
 use crate::steering::Mode;
 
 /// Takes a bounded number of frames out of the ring: those to be sent are lined up, the others wait at
-/// their port to be carried through the stages. Returns how many are to be sent.
+/// their port to be carried through the stages, but for pieces of datagrams that are collected here. Returns how many do
+/// not wait.
 #[inline]
 pub(super) fn collect<P: Port>(
     view: &View<'_>,
+    state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
     shared: &Shared<P::Buf>,
 ) -> usize {
     if view.steering.mode() == Mode::Alone {
         return 0;
     }
-    collect_some(view, ports, shared)
+    collect_some(view, state, ports, shared)
 }
 
 /// Apart, so that a lone worker's loop stays small.
 #[inline(never)]
 fn collect_some<P: Port>(
     view: &View<'_>,
+    state: &mut State<P::Buf>,
     ports: &mut [Lineup<P>],
     shared: &Shared<P::Buf>,
 ) -> usize {
@@ -37,8 +41,18 @@ fn collect_some<P: Port>(
             break;
         };
         view.stats.count_taken_over();
-        if frame.purpose == Purpose::Transmit {
-            dispatch::send(view, ports, &shared.handover, frame.port, frame.buf);
+        let origin = match frame.purpose {
+            Purpose::Transmit => {
+                dispatch::send(view, ports, &shared.handover, frame.port, frame.buf);
+                sent += 1;
+                continue;
+            }
+            Purpose::Gather => Some(Origin::Port),
+            Purpose::Translate => Some(Origin::LinuxByWorker),
+            Purpose::Decide => None,
+        };
+        if let Some(origin) = origin {
+            datagram::arrive(view, state, ports, shared, frame.port, frame.buf, origin);
             sent += 1;
             continue;
         }

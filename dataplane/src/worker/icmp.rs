@@ -204,7 +204,9 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
     let between = echo.as_bytes().len() + icmp::Header::LEN;
     let header = (F::HEADER_LEN + between) as u32;
     let len_max = F::LEN_MAX.min(hop.mtu);
-    let quoted = len_max.checked_sub(header)?.min(meta.ip_len);
+    // Of a datagram in pieces only the first one is here.
+    let here = buf.bytes().len().saturating_sub(meta.l3.into()) as u32;
+    let quoted = len_max.checked_sub(header)?.min(meta.ip_len).min(here);
     if !hops.limits.take(error, view) {
         view.stats.count_icmp_limited();
         return None;
@@ -228,7 +230,7 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
         return None;
     }
     view.stats.count_icmp_sent();
-    Some((Verdict::Send(hop.port), header + quoted))
+    Some((Verdict::Answer(hop.port), header + quoted))
 }
 
 /// Writes the options, if there are any, and the message before its quote.

@@ -22,13 +22,24 @@ pub(super) enum Verdict {
     Wait(ResolveRequest, u16),
     /// To Linux: as it came, but for what a server of the director's own gets.
     Punt(PuntClass),
+    /// Rewritten: out by this port in pieces, of so many bytes at most.
+    Cut(PortIndex, u16),
+    /// An ICMP error in its place: out by this port.
+    Answer(PortIndex),
     /// As it came, to the worker that owns its connection.
     HandOver(WorkerIndex),
+    /// A piece of a datagram, to wait for the others.
+    Gather,
     /// Freed and counted.
     Lose(Loss),
 }
 
 impl Verdict {
+    /// The packet itself goes on to a server or client.
+    pub(super) const fn leaves(self) -> bool {
+        matches!(self, Self::Send(_) | Self::Wait(..) | Self::Cut(..))
+    }
+
     /// Dropped for a reason.
     pub(super) const fn drop(reason: DropReason) -> Self {
         Self::Lose(Loss::Dropped(reason))
@@ -92,13 +103,13 @@ impl Lanes {
 }
 
 /// The worker that a packet's connection belongs to, if it is another one than this. What carries no ports
-/// is nobody's, but for ICMP errors, which are asked for what they quote: whoever receives it gives it to Linux. So is a
-/// later piece of a packet.
+/// is nobody's, but for ICMP errors, which are asked for what they quote: whoever receives it gives it to Linux. Pieces say
+/// whose they are when all of them are there.
 #[inline]
 pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Option<WorkerIndex> {
     if view.arrived == Arrived::FromWorker
         || !meta.protocol.has_ports()
-        || meta.fragment == Fragment::Later
+        || meta.fragment != Fragment::None
     {
         return None;
     }

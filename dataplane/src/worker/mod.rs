@@ -9,11 +9,14 @@
 
 mod admit;
 mod connect;
+mod cut;
+mod datagram;
 mod decide;
 mod defence;
 mod dispatch;
 mod encapsulation;
 mod forward;
+mod gather;
 mod handed;
 mod hops;
 mod icmp;
@@ -36,6 +39,8 @@ mod tunnel_errors;
 mod unclaimed;
 mod waiting;
 
+pub use cut::PIECES_MAX;
+pub use gather::{FRAGMENTED_MAX, FRAGMENTS_MAX, FRAGMENTS_OF_ONE_MAX};
 pub use icmp::{ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND};
 pub use learned::{PATH_MTU_LIFETIME, PATH_MTU_MIN};
 pub use listing::{MailGuard, Mailbox, Page, Part, PlaceInTable, Question, Record, WayTo};
@@ -53,10 +58,12 @@ use crate::steering::{Steering, WorkerIndex};
 use crate::table::{EXPIRE_BUDGET, HashKeys, Table};
 use crossbeam::queue::ArrayQueue;
 use defence::{Defence, Hands};
+use gather::Gathering;
 use hops::{HopFamily, ServerHops};
 use lane::{Lanes, Verdicts};
 use purge::Purge;
 use pvs_epoch::Reader;
+use pvs_proto::checksum::Sum;
 use pvs_proto::state::Variant;
 use pvs_proto::{Family, Ticks, V4, V6};
 use pvs_sched::{Cells, Snapshot};
@@ -123,6 +130,16 @@ struct View<'a> {
     index: WorkerIndex,
     steering: &'a Steering,
     rehearse_failure: bool,
+    gathered: Gathered,
+}
+
+/// What is known of a packet that is decided in the name of all pieces of a datagram; nothing of one that is whole.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gathered {
+    /// The length of the largest piece, its IP header included; 0 if there are none.
+    largest: u32,
+    /// The sum of the data of all pieces but the first.
+    rest: Sum,
 }
 
 /// How a worker reaches a port.
@@ -147,6 +164,8 @@ struct Lineup<P: Port> {
 struct State<B> {
     v4: Table<V4>,
     v6: Table<V6>,
+    v4_pieces: Gathering<V4, B>,
+    v6_pieces: Gathering<V6, B>,
     hops: ServerHops,
     waiting: WaitingRoom<B>,
     hands: Hands,
@@ -184,6 +203,8 @@ impl<P: Port> Worker<P> {
         let state = State {
             v4: Table::new(config.connections_v4, config.keys, config.backing)?,
             v6: Table::new(config.connections_v6, config.keys, config.backing)?,
+            v4_pieces: Gathering::new(),
+            v6_pieces: Gathering::new(),
             hops: ServerHops::new(config.servers),
             waiting: WaitingRoom::new(),
             hands: Hands::default(),
@@ -246,10 +267,11 @@ impl<P: Port> Worker<P> {
             index: *index,
             steering,
             rehearse_failure: *rehearse_failure,
+            gathered: Gathered::default(),
         };
         // Before new frames: what waited for the same neighbour came first.
         let settled = waiting::serve(&view, state, ports, shared);
-        let relayed = handed::collect(&view, ports, shared);
+        let relayed = handed::collect(&view, state, ports, shared);
         let (mut received, mut handed) = (0, 0);
         for at in 0..ports.len() {
             // What others have handed over, and then what has arrived.
@@ -360,7 +382,8 @@ fn carry<P: Port>(
 }
 
 /// Ends connections whose time has come, a bounded number in each turn.
-fn expire<B>(view: &View<'_>, state: &mut State<B>) {
+fn expire<B: Buf>(view: &View<'_>, state: &mut State<B>) {
+    datagram::expire(view, state);
     expire_family(view, &mut state.v4, &mut state.hands);
     expire_family(view, &mut state.v6, &mut state.hands);
     purge::turn(view, state);

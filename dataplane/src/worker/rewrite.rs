@@ -59,7 +59,8 @@ fn replace(port: &mut U16, new: u16) -> Delta {
     delta
 }
 
-/// Sets a port and lets the checksum follow; an absent UDP checksum is filled in, as the kernel does.
+/// Sets a port and lets the checksum follow; an absent UDP checksum is filled in, as the kernel does. What is to be
+/// computed over more than is here is left to who has it all.
 #[inline(always)]
 fn transport<F: Network>(
     frame: &mut [u8],
@@ -71,11 +72,14 @@ fn transport<F: Network>(
     port_changed: bool,
 ) -> Result<(), Verdict> {
     let end = usize::from(meta.l3) + meta.ip_len as usize;
-    let segment = frame.get_mut(usize::from(meta.l4)..end).ok_or(CUT)?;
+    // Of a datagram in pieces only the first one is here.
+    let here = end.min(frame.len());
+    let segment = frame.get_mut(usize::from(meta.l4)..here).ok_or(CUT)?;
     let (ports, _) = Ports::mut_from_prefix(segment).map_err(|_| CUT)?;
     let delta = addresses.and(set_port(ports));
     let update = checksum::update(meta.protocol, segment, delta).map_err(Verdict::malformed)?;
-    if update == Update::Fill && (meta.protocol != Protocol::SCTP || port_changed) {
+    let is_due = update == Update::Fill && (meta.protocol != Protocol::SCTP || port_changed);
+    if is_due && here == end {
         checksum::fill(src, dst, meta.protocol, segment, Offload::Software)
             .map_err(Verdict::malformed)?;
     }

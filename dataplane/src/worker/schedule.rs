@@ -13,9 +13,9 @@ use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
 use crate::steering::Mode;
-use crate::table::{Direction, Table, Tuple};
+use crate::table::Table;
 use pvs_proto::wire::{sctp, tcp};
-use pvs_proto::{Address, Fragment, Meta, Protocol};
+use pvs_proto::{Address, Meta, Protocol};
 use pvs_sched::snapshot::{FTP, FTP_DATA};
 use pvs_sched::{AddressFamily, Service};
 
@@ -90,33 +90,6 @@ fn leave<F: HopFamily, B: Buf>(
         }
         None => Verdict::drop(DropReason::NoServer),
     }
-}
-
-/// A piece of a datagram: lost if it is a service's, Linux's else.
-#[cold]
-pub(super) fn fragment<F: HopFamily, B: Buf>(
-    view: &View<'_>,
-    table: &Table<F>,
-    item: &Item<F>,
-    buf: &B,
-) -> Verdict {
-    let meta = &item.meta;
-    let balanced = match meta.fragment {
-        Fragment::Later => {
-            view.config.serves::<F>(meta.protocol, meta.dst.addr)
-                && view.fib.is_local::<F>(meta.dst.addr)
-        }
-        _ => service(view, meta, buf).is_some(),
-    };
-    let known = table
-        .lookup(&Tuple::of(meta))
-        .is_some_and(|(_, direction)| {
-            direction == Direction::Reply || view.fib.is_local::<F>(meta.dst.addr)
-        });
-    if balanced || known {
-        return Verdict::drop(DropReason::Fragment);
-    }
-    Verdict::Punt(class(view, meta))
 }
 
 /// The service that takes the packet: by its mark, or by address and port; and only while the address is local.

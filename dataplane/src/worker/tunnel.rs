@@ -3,8 +3,8 @@
 //! IPv4 or IPv6 in either (RFC 2003, RFC 2473, RFC 4213), or with GUE or GRE between them, as `ip_vs_tunnel_xmit` writes it: the outer
 //! header takes the hop limit that is left and the type of service, "congestion experienced" turned
 //! into "capable of it" (RFC 6040); DF only from IPv4 within IPv4; no flow label and no options. Both ends are found
-//! once for each version of routes and configuration. A packet without DF that is too long with
-//! its outer header would have to be fragmented, which is not done here.
+//! once for each version of routes and configuration. A packet that may not be refused and is too long with its outer
+//! header is cut after it was put in: the outer packet is fragmented.
 
 use super::View;
 use super::encapsulation::Encapsulation;
@@ -17,7 +17,6 @@ use crate::apart::Apart;
 use crate::fib::HopIndex;
 use crate::port::Buf;
 use crate::reason::DropReason;
-use pvs_proto::checksum::Sum;
 use pvs_proto::wire::{IpHeader, Network, Plain, ethernet, ipv4, ipv6};
 use pvs_proto::{Addr4, Addr6, Family, Meta, Protocol, V4, V6};
 use pvs_sched::ServerIndex;
@@ -241,6 +240,7 @@ impl Cached {
 /// addresses.
 #[inline]
 pub(super) fn wrap<F: HopFamily, B: Buf>(
+    view: &View<'_>,
     hops: &mut ServerHops,
     tunnel: &Tunnel,
     meta: &Meta<F>,
@@ -252,7 +252,8 @@ pub(super) fn wrap<F: HopFamily, B: Buf>(
     let wrapped = match tunnel.ends {
         Ends::None => false,
         Ends::V4(src, dst) => {
-            let dont_fragment = F::IS_V4 && meta.dont_fragment;
+            let dont_fragment =
+                F::IS_V4 && meta.dont_fragment && view.config.tunables.pmtu_disc != 0;
             let id = match dont_fragment {
                 true => 0,
                 false => hops.identification(),
@@ -263,11 +264,11 @@ pub(super) fn wrap<F: HopFamily, B: Buf>(
                 dont_fragment,
                 ..plain
             };
-            around::<F, V4, B>(buf, tunnel.encapsulation, meta, plain)
+            around::<F, V4, B>(view, buf, tunnel.encapsulation, meta, plain)
         }
         Ends::V6(src, dst) => {
             let plain = plain::<F, V6>((src, dst), meta, (tos, ttl));
-            around::<F, V6, B>(buf, tunnel.encapsulation, meta, plain)
+            around::<F, V6, B>(view, buf, tunnel.encapsulation, meta, plain)
         }
     };
     if wrapped { Ok(()) } else { Err(no_room) }
@@ -276,6 +277,7 @@ pub(super) fn wrap<F: HopFamily, B: Buf>(
 /// Writes the outer header; false if there is no room.
 #[inline]
 fn around<F: Family, O: Network, B: Buf>(
+    view: &View<'_>,
     buf: &mut B,
     encapsulation: Encapsulation,
     meta: &Meta<F>,
@@ -283,13 +285,14 @@ fn around<F: Family, O: Network, B: Buf>(
 ) -> bool {
     match encapsulation {
         Encapsulation::IpIp => rewrite::wrap::<O, B>(buf, meta.l3, 0, &plain),
-        other => encapsulate::<F, O, B>(buf, other, meta, plain).is_some(),
+        other => encapsulate::<F, O, B>(view, buf, other, meta, plain).is_some(),
     }
 }
 
 /// The same with GUE or GRE between outer header and packet.
 #[inline(never)]
 fn encapsulate<F: Family, O: Network, B: Buf>(
+    view: &View<'_>,
     buf: &mut B,
     encapsulation: Encapsulation,
     meta: &Meta<F>,
@@ -305,7 +308,8 @@ fn encapsulate<F: Family, O: Network, B: Buf>(
     let behind = buf
         .bytes_mut()
         .get_mut(ethernet::Header::LEN + O::HEADER_LEN..)?;
-    encapsulation.write(behind, (plain.src, plain.dst), within, meta, Sum::ZERO)
+    let rest = view.gathered.rest;
+    encapsulation.write(behind, (plain.src, plain.dst), within, meta, rest)
 }
 
 /// An outer header around a packet of this length.

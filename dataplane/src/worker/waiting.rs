@@ -5,15 +5,17 @@
 //! has a share of the room, and in a full one a newcomer takes the place of who has waited longest:
 //! neighbours that are there answer within milliseconds, so a flood to others keeps nobody out.
 
+use super::cut::{self, Cut, Exit, Outlet, Place6};
+use super::gather::Complete;
+use super::hops::ServerHops;
 use super::rewrite;
 use super::{Lineup, Shared, State, View, dispatch};
 use crate::fib::{Hop, InterfaceIndex, Route};
-use crate::handover::HandOver;
 use crate::port::{Buf, Port};
 use crate::reason::DropReason;
 use arrayvec::ArrayVec;
-use pvs_proto::wire::ethernet;
-use pvs_proto::{Addr4, Addr6, Ticks, V4, V6};
+use pvs_proto::wire::{ethernet, ipv4, ipv6};
+use pvs_proto::{Addr4, Addr6, Protocol, Ticks, V4, V6};
 use std::net::IpAddr;
 use zerocopy::FromBytes;
 
@@ -100,15 +102,23 @@ pub(super) fn serve<P: Port>(
     if room.packets.is_empty() || !(news || room.unasked || room.first_due.is_due(view.now)) {
         return 0;
     }
-    serve_waiting(view, room, ports, &shared.handover, news)
+    serve_waiting(
+        view,
+        &mut state.hops,
+        &mut state.waiting,
+        ports,
+        shared,
+        news,
+    )
 }
 
 #[cold]
 fn serve_waiting<P: Port>(
     view: &View<'_>,
+    hops: &mut ServerHops,
     room: &mut WaitingRoom<P::Buf>,
     ports: &mut [Lineup<P>],
-    handover: &HandOver<P::Buf>,
+    shared: &Shared<P::Buf>,
     news: bool,
 ) -> usize {
     let mut moved = 0;
@@ -122,8 +132,26 @@ fn serve_waiting<P: Port>(
                     continue;
                 };
                 match leave(&mut packet.buf, hop) {
-                    Ok(()) => {
-                        dispatch::send(view, ports, handover, hop.port, packet.buf);
+                    Ok(true) => {
+                        dispatch::send(view, ports, &shared.handover, hop.port, packet.buf);
+                        moved += 1;
+                        continue;
+                    }
+                    Ok(false) => {
+                        let mut exit = Exit {
+                            view,
+                            ports,
+                            shared,
+                            waiting: room,
+                        };
+                        let cut = Cut {
+                            longest: hop.mtu,
+                            always: false,
+                            keeps: false,
+                            place6: Place6::plain(hops.identification().into()),
+                        };
+                        let outlet = Outlet::Port(hop.port);
+                        cut::send(&mut exit, outlet, packet.buf, Complete::new(), &cut);
                         moved += 1;
                         continue;
                     }
@@ -153,8 +181,8 @@ fn serve_waiting<P: Port>(
     moved
 }
 
-/// Readies a packet for the next hop that it waited for.
-fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<(), DropReason> {
+/// Readies a packet for the next hop that it waited for; false if it is to be cut.
+fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<bool, DropReason> {
     let Ok((link, packet)) = ethernet::Header::ref_from_prefix(buf.bytes()) else {
         return Err(DropReason::NoHeadroom);
     };
@@ -162,13 +190,26 @@ fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<(), DropReason> {
         ethernet::VLAN => ethernet::Tag::LEN,
         _ => 0,
     };
-    if packet.len() > hop.mtu as usize + tag {
+    let fits = packet.len() <= hop.mtu as usize + tag;
+    if !fits && !may_be_cut(packet.get(tag..).unwrap_or_default()) {
         return Err(DropReason::TooBig);
     }
     if rewrite::link(buf, hop) {
-        Ok(())
+        Ok(fits)
     } else {
         Err(DropReason::NoHeadroom)
+    }
+}
+
+/// Whether the size of a packet was judged before in such a way that it may be longer than its path: of IPv4 without DF,
+/// or of IPv6 around another packet.
+fn may_be_cut(packet: &[u8]) -> bool {
+    match ipv4::Header::ref_from_prefix(packet) {
+        Ok((header, _)) if header.version() == ipv4::VERSION => {
+            header.fragment.get() & ipv4::DONT_FRAGMENT == 0
+        }
+        _ => ipv6::Header::ref_from_prefix(packet)
+            .is_ok_and(|(header, _)| matches!(header.next(), Protocol::IPIP | Protocol::GRE)),
     }
 }
 

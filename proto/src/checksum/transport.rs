@@ -103,6 +103,41 @@ pub fn fill<A: Address>(
     Ok(())
 }
 
+/// The same for a segment that goes on behind `head` in further pieces: all but the last have an even length.
+///
+/// # Errors
+/// The first piece ends before the checksum.
+pub fn fill_pieces<'a, A: Address>(
+    src: A,
+    dst: A,
+    protocol: Protocol,
+    head: &mut [u8],
+    rest: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), Malformed> {
+    if protocol == Protocol::SCTP {
+        let (header, _) = sctp::Header::mut_from_prefix(head).map_err(short)?;
+        header.checksum.set(0);
+        let crc = rest.fold(Crc32c::default().and(head), Crc32c::and).finish();
+        let (header, _) = sctp::Header::mut_from_prefix(head).map_err(short)?;
+        header.checksum.set(crc);
+        return Ok(());
+    }
+    field(protocol, head)?.set(0);
+    let all = (Sum::of(head), head.len());
+    let (sum, len) = rest.fold(all, |(sum, len), piece| {
+        (sum.and(Sum::of(piece)), len + piece.len())
+    });
+    let checksum = match pseudo_header(src, dst, protocol, len as u32)
+        .and(sum)
+        .finish()
+    {
+        0 if protocol == Protocol::UDP => 0xffff,
+        checksum => checksum,
+    };
+    field(protocol, head)?.set(checksum);
+    Ok(())
+}
+
 /// Whether a segment's checksum is right; an absent UDP checksum is.
 ///
 /// # Errors

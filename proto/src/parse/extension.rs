@@ -71,6 +71,26 @@ pub(super) fn walk<const QUOTED: bool>(
     Err(Malformed::ExtensionHeader)
 }
 
+/// Where the byte is that says that a fragment header follows, and where that is, from the beginning of the packet.
+pub(super) fn find_fragment(packet: &[u8]) -> Option<(usize, usize)> {
+    let (header, _) = ipv6::Header::ref_from_prefix(packet).ok()?;
+    /// Where the IPv6 header says what follows.
+    const NEXT_HEADER: usize = 6;
+    let (mut kind, mut said_at, mut at) = (header.next_header, NEXT_HEADER, ipv6::Header::LEN);
+    for _ in 0..EXTENSIONS_MAX {
+        if kind == ipv6::FRAGMENT {
+            return Some((said_at, at));
+        }
+        if !ipv6::is_extension(kind) {
+            return None;
+        }
+        let (extension, _) = ipv6::Extension::ref_from_prefix(packet.get(at..)?).ok()?;
+        let len = extension.header_len(kind);
+        (kind, said_at, at) = (extension.next_header, at, at + len);
+    }
+    None
+}
+
 /// Reads a fragment header. One that says "offset 0, no more" makes an atomic fragment: a whole
 /// packet (RFC 6946).
 fn piece<const QUOTED: bool>(bytes: &[u8], mut chain: Chain) -> Result<Chain, Malformed> {

@@ -57,6 +57,21 @@ pub(super) fn transport<const QUOTED: bool>(
     }
 }
 
+/// What the first piece of a datagram says: its ports. The rest of its transport header may be in the next one.
+#[cold]
+#[inline(never)]
+pub(super) fn first_piece(protocol: Protocol, bytes: &[u8]) -> Result<Transport, Malformed> {
+    transport::<false>(protocol, bytes).or_else(|_| transport::<true>(protocol, bytes))
+}
+
+/// [`Meta::signal`](crate::Meta::signal) of a transport segment, whose beginning this is.
+///
+/// # Errors
+/// The segment ends inside its header.
+pub fn signal(protocol: Protocol, segment: &[u8]) -> Result<u8, Malformed> {
+    transport::<false>(protocol, segment).map(|transport| transport.signal)
+}
+
 /// The type of the first chunk. An ABORT may be bundled behind COOKIE ECHO or COOKIE ACK (RFC 9260
 /// section 3.3.7), and IPVS then goes by the ABORT.
 #[inline(never)]

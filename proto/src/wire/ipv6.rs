@@ -85,6 +85,11 @@ impl Header {
     }
 }
 
+impl Fragment {
+    /// Bytes of the header.
+    pub const LEN: usize = size_of::<Self>();
+}
+
 impl Extension {
     /// Bytes of this extension header, by its kind: AH counts words less two, the others count
     /// units of 8 bytes less one.

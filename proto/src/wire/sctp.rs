@@ -42,6 +42,11 @@ pub struct Header {
     pub checksum: U32Le,
 }
 
+impl Header {
+    /// Bytes of the header.
+    pub const LEN: usize = size_of::<Self>();
+}
+
 /// A chunk's header: 4 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

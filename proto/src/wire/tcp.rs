@@ -38,3 +38,8 @@ pub struct Header {
     /// Urgent pointer.
     pub urgent: U16,
 }
+
+impl Header {
+    /// Bytes of the header without options.
+    pub const LEN: usize = size_of::<Self>();
+}

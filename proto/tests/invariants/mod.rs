@@ -39,8 +39,11 @@ fn assert_meta<F: Parse>(frame: &[u8], link: &Link, meta: &Meta<F>) {
     );
 
     let is_later = meta.fragment == Fragment::Later;
+    let is_first = meta.fragment == Fragment::First;
     let proven = match meta.protocol {
         _ if is_later => 0,
+        Protocol::TCP | Protocol::SCTP if is_first => 4,
+        Protocol::ICMP | Protocol::ICMPV6 if is_first => 1,
         Protocol::TCP => 20,
         Protocol::SCTP => 12,
         Protocol::ICMP | Protocol::ICMPV6 => 8,

@@ -6,7 +6,7 @@ use super::packets::Seen;
 use super::tunnel::{self, Ports};
 use pvs_proto::Protocol;
 use pvs_proto::checksum::Sum;
-use pvs_proto::wire::{ethernet, ipv4};
+use pvs_proto::wire::{ethernet, ipv4, ipv6};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// The bytes of a text of hexadecimal digits; `None` if it is none.
@@ -41,6 +41,8 @@ pub(super) struct Bytes {
 impl Bytes {
     pub(super) fn of(mut recorded: Vec<u8>, seen: &Seen) -> Self {
         const ID_AND_CHECKSUM: (Mask, &[usize]) = (Mask::Identification, &[18, 19, 24, 25]);
+        const NEXT_HEADER: usize = 20;
+        const FRAGMENT_ID: (Mask, &[usize]) = (Mask::FragmentIdentification, &[58, 59, 60, 61]);
         const FLOW_LABEL: (Mask, &[usize]) = (Mask::FlowLabel, &[15, 16, 17]);
         const TIMES: (Mask, &[usize]) = (Mask::Times, &[36, 37, 46, 47, 48, 49, 50, 51, 52, 53]);
         const TIMESTAMP_REPLY: u8 = 14;
@@ -61,6 +63,7 @@ impl Bytes {
                 }
             }
             None if seen.is_error() => masked.push(FLOW_LABEL),
+            None if recorded.get(NEXT_HEADER) == Some(&ipv6::FRAGMENT) => masked.push(FRAGMENT_ID),
             None => {}
         }
         Self {

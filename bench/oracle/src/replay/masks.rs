@@ -19,6 +19,8 @@ pub enum Mask {
     Rates,
     /// Where twos led a connection, and what follows from it.
     RandomPick,
+    /// The identification of an outer IPv6 packet's fragments.
+    FragmentIdentification,
     /// The source port of GUE.
     GueSourcePort,
     /// A checksum of GUE or GRE that was left to the network card: what it would have become is compared.
@@ -27,7 +29,7 @@ pub enum Mask {
 
 impl Mask {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Identification,
         Self::FlowLabel,
         Self::Times,
@@ -35,6 +37,7 @@ impl Mask {
         Self::Figures,
         Self::Rates,
         Self::RandomPick,
+        Self::FragmentIdentification,
         Self::GueSourcePort,
         Self::Unfinished,
     ];
@@ -50,6 +53,7 @@ impl Mask {
             Self::Figures => "figures right after traffic",
             Self::Rates => "rates",
             Self::RandomPick => "random pick",
+            Self::FragmentIdentification => "identification of IPv6 fragments",
             Self::GueSourcePort => "source port of GUE",
             Self::Unfinished => "unfinished checksum",
         }
@@ -79,6 +83,9 @@ impl Mask {
             Self::Rates => "`--rate`: everything but the five numbers.",
             Self::RandomPick => {
                 "`twos` is random: only its distribution and its exclusions can be compared."
+            }
+            Self::FragmentIdentification => {
+                "the outer packet is fragmented; the identification in its fragment headers (58-61) is random."
             }
             Self::GueSourcePort => {
                 "GUE source port: compare only that it is constant for a flow and not 0"
