@@ -15,12 +15,12 @@ use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::punt::PuntClass;
 use pvs_dataplane::steering::{Steering, Toeplitz};
 use pvs_oracle::frames::{from_client, from_server, ip, tcp, udp};
-use pvs_oracle::scenario::at;
+use pvs_oracle::scenario::{self, at};
 use pvs_oracle::{Director, Side};
 use pvs_proto::Protocol;
 use pvs_proto::checksum::Sum;
 use pvs_proto::wire::tcp::{ACK, SYN};
-use pvs_sched::{Counters, Method, ServerIndex, Transport};
+use pvs_sched::{Counters, Method, ServerIndex, Transport, Tunnel, TunnelKind};
 use std::net::{IpAddr, SocketAddr};
 
 const VIP: &str = "10.0.0.100:53";
@@ -460,6 +460,53 @@ fn what_is_no_error_about_a_tunnel_of_ours_is_linuxs() {
     let big = from_client(&udp(at(CLIENT), at(VIP), &[b'a'; 1281 - 28]));
     let out = d.send(Side::Client, &big).unwrap();
     assert_eq!(told(&one(&d, Side::Client, out)).rest, 1280);
+}
+
+#[test]
+fn gue_and_gre_leave_less_for_the_packet_within() {
+    // What the kernel told of a path of 1300 bytes, once the tunnel's way had been found anew.
+    for (kind, flags, told_mtu) in [
+        (TunnelKind::Gue, 0, 1268),
+        (TunnelKind::Gue, 1, 1268),
+        (TunnelKind::Gre, 0, 1276),
+        (TunnelKind::Gre, 1, 1272),
+    ] {
+        let mut d = Director::new().unwrap();
+        let mut server = scenario::server(at("192.168.1.1:53"), Method::Tunnel);
+        server.tunnel = Tunnel {
+            kind,
+            port: if kind == TunnelKind::Gue { 6080 } else { 0 },
+            flags,
+        };
+        let service = scenario::service(0, Transport::Udp, at(VIP), true);
+        d.configure(snapshot(1, Some(service.with_server(SECOND, server))));
+        let request = from_client(&FAMILIES[0].request());
+        let mut tell = |mtu| {
+            let out = d.send(Side::Client, &request).unwrap();
+            let outer = one(&d, Side::Server, out);
+            let (router, director) = (addr("192.168.1.7"), addr("192.168.1.254"));
+            let error = from_server(7, &icmp(router, director, (3, 4), mtu, &outer));
+            let out = d.send(Side::Server, &error).unwrap();
+            let told = told(&one(&d, Side::Client, out));
+            assert_eq!(told.to, at(CLIENT).ip());
+            told.rest
+        };
+        assert_eq!(tell(1300), told_mtu + 200);
+        assert_eq!(tell(1300), told_mtu);
+    }
+}
+
+#[test]
+fn a_source_that_is_none_reaches_no_connection() {
+    let f = &FAMILIES[0];
+    let mut d = f.opened(Method::Masquerade);
+    let before = d.counters(SECOND);
+    for source in ["224.0.0.1", "127.0.0.1", "10.0.0.101", "0.0.0.0"] {
+        let error = icmp(addr(source), at(VIP).ip(), (3, 3), 0, &f.answer(VIP));
+        assert_eq!(d.send(Side::Client, &from_client(&error)).unwrap(), []);
+    }
+    assert_eq!(d.losses(), [("martian_source", 4)]);
+    assert_eq!(d.counters(SECOND), before);
 }
 
 #[test]

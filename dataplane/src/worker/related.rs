@@ -44,6 +44,9 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     let Some(quote) = quote::<F>(buf.bytes(), meta, message(meta)) else {
         return linux;
     };
+    if meta.src.addr.is_martian_source() || view.fib.is_local::<F>(meta.src.addr) {
+        return Verdict::drop(DropReason::MartianSource);
+    }
     let here = view.fib.is_local::<F>(meta.dst.addr);
     let error = Related { meta, quote, here };
     // An error about a packet in a tunnel comes to whoever sent that.
