@@ -42,24 +42,13 @@ const HOSTS: &str = "127.0.0.1 localhost
 fd00:2::1 six.example
 ";
 
-/// The entries of Debian's netbase that matter here.
-const SERVICES: &str = "domain 53/tcp
-domain 53/udp
-http 80/tcp www
-https 443/tcp
-https 443/udp
-amqp 5672/tcp
-amqp 5672/sctp
-http-alt 8080/tcp webcache
-http-alt 8080/udp
-sip 5060/tcp
-sip 5060/udp
-";
-
 #[derive(Debug, Deserialize)]
 struct Case {
     case: String,
     steps: Vec<Step>,
+    #[serde(default)]
+    net: bool,
+    mtu: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,8 +62,8 @@ struct Step {
     volatile: bool,
 }
 
-/// The namespace of the recordings: loopback and a dummy device, no VIP local.
-struct Recorder;
+/// The namespace of the recordings: loopback, and in some a dummy device of this MTU; no VIP local.
+struct Recorder(Option<u32>);
 
 impl Locality for Recorder {
     fn is_local(&self, address: IpAddr) -> bool {
@@ -84,7 +73,7 @@ impl Locality for Recorder {
     fn device_mtu(&self, name: &str) -> Option<u32> {
         match name {
             "lo" => Some(65_536),
-            "dummy0" => Some(1500),
+            "dummy0" => self.0,
             _ => None,
         }
     }
@@ -158,7 +147,8 @@ fn excluded(case: &Case) -> Option<&'static str> {
 
 /// What differs in a step, in words.
 fn difference(step: &Step, argv: &[String], link: &mut Loopback) -> Option<String> {
-    let names = FileNames::parse(HOSTS, SERVICES);
+    let services = std::fs::read_to_string("/etc/services").expect("netbase's services");
+    let names = FileNames::parse(HOSTS, &services);
     let mut input = step.stdin.as_deref().unwrap_or_default().as_bytes();
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let mut io = Io {
@@ -211,7 +201,8 @@ fn every_recorded_case_but_those_left_out_by_rule() {
             continue;
         }
         let mut store = Store::new(Capabilities::ALL);
-        store.set_locality(Arc::new(Recorder));
+        let mtu = case.net.then(|| case.mtu.unwrap_or(1500));
+        store.set_locality(Arc::new(Recorder(mtu)));
         let mut link = Loopback {
             store,
             plane: IdlePlane::default(),

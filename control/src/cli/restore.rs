@@ -31,6 +31,8 @@ pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> 
     let mut lines = Vec::new();
     for text in input.split('\n') {
         let words = text.split([' ', '\t', '\r']).filter(|w| !w.is_empty());
+        // A word is a text of C's: a NUL ends it.
+        let words = words.map(|w| w.split('\0').next().unwrap_or_default());
         let words = words
             .filter(|w| !matches!(*w, "ipvsadm" | "pvsadm"))
             .map(str::to_owned);

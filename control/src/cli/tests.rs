@@ -168,3 +168,12 @@ fn help_has_every_option_once() {
     }
     assert!(text.lines().all(|line| line.len() < 100));
 }
+
+#[test]
+fn a_nul_in_the_input_ends_its_word() {
+    // ipvsadm 1.31 tells of the second service: what is between is no command there.
+    let input = "-A -t 10.0.0.1:80\0-A -t 10.0.0.2:80\n";
+    let lines = restore::lines("ipvsadm", input, &names());
+    let said = Failure::wrong("multiple 'service-address' options specified");
+    assert_eq!(lines, [restore::Line::Wrong(said)]);
+}

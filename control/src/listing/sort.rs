@@ -74,20 +74,16 @@ const fn difference(a: u32, b: u32) -> Option<i32> {
     }
 }
 
-/// The difference of the first 32-bit words that differ. Of mixed families IPv4 comes first.
+/// The difference of the first 32-bit words that differ. The first one's family says how many are compared; an
+/// address of the other has zeros behind its own: so a tunnel's end may come before or behind an IPv6 server.
 fn addresses(a: IpAddr, b: IpAddr) -> Option<i32> {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => difference(a.to_bits(), b.to_bits()),
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            let word = |a: u128, shift: u32| (a >> shift) as u32;
-            let words = [96, 64, 32, 0].into_iter();
-            words
-                .map(|s| difference(word(a.to_bits(), s), word(b.to_bits(), s)))
-                .find_map(|d| d)
-        }
-        (IpAddr::V4(_), IpAddr::V6(_)) => Some(-1),
-        (IpAddr::V6(_), IpAddr::V4(_)) => Some(1),
-    }
+    let words = |address| match address {
+        IpAddr::V4(address) => [address.to_bits(), 0, 0, 0],
+        IpAddr::V6(address) => [96, 64, 32, 0].map(|shift| (address.to_bits() >> shift) as u32),
+    };
+    let compared = if a.is_ipv4() { 1 } else { 4 };
+    let mut pairs = words(a).into_iter().zip(words(b)).take(compared);
+    pairs.find_map(|(a, b)| difference(a, b))
 }
 
 /// Sorts by halves; of two that do not differ, the one of the first half stays first.
@@ -132,10 +128,6 @@ mod tests {
             sorted(&["10.0.0.10", "10.0.0.9", "10.0.0.1"]),
             ["10.0.0.1", "10.0.0.9", "10.0.0.10"]
         );
-        assert_eq!(
-            sorted(&["fd00::2", "fd00::1", "10.0.0.1"]),
-            ["10.0.0.1", "fd00::1", "fd00::2"]
-        );
     }
 
     #[test]
@@ -147,6 +139,19 @@ mod tests {
         assert_eq!(
             sorted(&["172.16.0.1", "192.168.1.1"]),
             ["172.16.0.1", "192.168.1.1"]
+        );
+    }
+
+    #[test]
+    fn of_two_families_the_first_words_are_compared() {
+        // As listed by ipvsadm 1.31.
+        assert_eq!(
+            sorted(&["10.0.0.2", "10.0.0.1", "fd00::2", "fd00::1"]),
+            ["fd00::1", "fd00::2", "10.0.0.1", "10.0.0.2"]
+        );
+        assert_eq!(
+            sorted(&["2001:db8::1", "10.0.0.1"]),
+            ["10.0.0.1", "2001:db8::1"]
         );
     }
 

@@ -19,12 +19,12 @@ impl Daemons {
         request: &DaemonRequest,
         locality: &dyn Locality,
     ) -> Result<(), Refusal> {
-        if self.side(request.role).is_some() {
-            return Err(Refusal::DaemonRuns);
-        }
         let mtu = locality
             .device_mtu(&request.interface)
             .ok_or(Refusal::DeviceUnknown)?;
+        if self.side(request.role).is_some() {
+            return Err(Refusal::DaemonRuns);
+        }
         *self.side(request.role) = Some(view(request, mtu));
         Ok(())
     }

@@ -472,6 +472,7 @@ fn daemons_start_once_and_on_a_device() {
     bench.store.set_locality(Arc::new(Devices));
     bench.done(&start(DaemonRole::Master, "eth1"));
     bench.refused(&start(DaemonRole::Master, "eth1"), &Refusal::DaemonRuns);
+    bench.refused(&start(DaemonRole::Master, "eth2"), &Refusal::DeviceUnknown);
     bench.done(&start(DaemonRole::Backup, "eth1"));
     let Ok(Outcome::Daemons(daemons)) = bench.apply(&Command::ListDaemons) else {
         panic!()
