@@ -259,7 +259,7 @@ mod tests {
     fn a_frame_may_not_be_longer_than_the_limit() {
         let long = vec![b' '; FRAME_BYTES_MAX + 2];
         assert!(matches!(
-            FrameReader::new(&long[..]).next_frame(),
+            FrameReader::with_limit(&long[..], Duration::from_secs(3600)).next_frame(),
             Err(FrameError::TooLong)
         ));
     }

@@ -25,6 +25,9 @@ pub(super) const HOST_MASK_V6: u32 = 128;
 /// Longest name of a device, a scheduler or an engine that ipvsadm passes on.
 const NAME_BYTES_MAX: usize = 15;
 
+/// As much of the flags of `-b` as ipvsadm reads.
+const FLAGS_BYTES_MAX: usize = 127;
+
 /// What the options have said.
 #[derive(Debug)]
 pub(super) struct Draft {
@@ -133,7 +136,9 @@ impl Draft {
             Tag::LowerThreshold => {
                 self.lower_threshold = ranged(text, 0, WEIGHT_MAX, "l_threshold")?;
             }
-            Tag::SchedulerFlags => self.scheduler_flags = Some(text.to_owned()),
+            Tag::SchedulerFlags => {
+                self.scheduler_flags = Some(first(text, FLAGS_BYTES_MAX).to_owned());
+            }
             Tag::OnePacket => self.flags = self.flags.with(ServiceFlags::ONE_PACKET),
             Tag::Engine => self.engine = Some(cut(text)),
             Tag::Ipv6 => self.take_ipv6()?,
@@ -252,10 +257,15 @@ fn ranged<T: TryFrom<i64>>(text: &str, from: u32, to: u32, name: &str) -> Result
 
 /// A name as long as the kernel's room for it.
 fn cut(name: &str) -> String {
-    let end = (0..=NAME_BYTES_MAX.min(name.len()))
+    first(name, NAME_BYTES_MAX).to_owned()
+}
+
+/// The first bytes of a text, as many as make whole characters.
+fn first(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len()))
         .rev()
-        .find(|at| name.is_char_boundary(*at));
-    name.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+        .find(|at| text.is_char_boundary(*at));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 fn tunnel_kind(text: &str) -> Result<TunnelKind, Failure> {

@@ -60,7 +60,7 @@ pub(super) fn judge_tunnel(draft: &Draft) -> Result<(), Failure> {
     let (name, legality) = match draft.tunnel.kind {
         TunnelKind::Ipip => ("ipip", "xxxx"),
         TunnelKind::Gue => ("gue", "+111"),
-        TunnelKind::Gre => ("gre", "x111"),
+        TunnelKind::Gre => ("gre", "x11x"),
     };
     let mut judge = Judge {
         with: format!("'{name}' tunnel type"),

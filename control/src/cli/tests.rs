@@ -131,6 +131,12 @@ fn tunnels_need_their_options() {
         said(gre),
         "Illegal 'tun-port' option with the 'gre' tunnel type"
     );
+    // As ipvsadm 1.31 refuses it.
+    let gre = "ipvsadm -a -t 10.0.0.1:80 -r 10.0.1.1 -i --tun-type gre --tun-remcsum";
+    assert_eq!(
+        said(gre),
+        "Illegal 'tun-remcsum' option with the 'gre' tunnel type"
+    );
 }
 
 #[test]
@@ -176,4 +182,12 @@ fn a_nul_in_the_input_ends_its_word() {
     let lines = restore::lines("ipvsadm", input, &names());
     let said = Failure::wrong("multiple 'service-address' options specified");
     assert_eq!(lines, [restore::Line::Wrong(said)]);
+}
+
+#[test]
+fn of_scheduler_flags_the_first_127_bytes_are_read() {
+    let flags = format!("{}nosuch", "flag-1,".repeat(18));
+    let line = format!("ipvsadm -A -t 10.0.0.1:80 -b {flags}");
+    // As ipvsadm 1.31 quotes it.
+    assert_eq!(said(&line), "invalid scheduler flag `n'");
 }
