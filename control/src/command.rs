@@ -65,6 +65,16 @@ pub enum Command {
     ListService(ServiceKey),
     /// `-L -c`.
     ListConnections,
+    /// `proc ip_vs_stats`: what all services have counted, those that are gone too.
+    ListTotals,
+    /// `apply`, `diff`: makes these rules the running ones, all of them or none.
+    Replace {
+        /// The services with their servers, in the order in which they are added.
+        rules: Vec<Rule>,
+        /// Only tells what would be changed.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// `-L --timeout`.
     ListTimeouts,
     /// `-L --daemon`.
@@ -106,6 +116,8 @@ impl Command {
             Self::ListServices
                 | Self::ListService(_)
                 | Self::ListConnections
+                | Self::ListTotals
+                | Self::Replace { dry_run: true, .. }
                 | Self::ListTimeouts
                 | Self::ListDaemons
                 | Self::ListTunables(_)
@@ -140,6 +152,17 @@ pub struct Tuning {
     pub name: String,
     /// The value.
     pub value: String,
+}
+
+/// A service with its servers, as asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The service.
+    pub service: ServiceRequest,
+    /// Its servers, in the order in which they are added.
+    #[serde(default)]
+    pub servers: Vec<ServerConfig>,
 }
 
 /// A service as asked for: names that may turn out to be unknown are still text.

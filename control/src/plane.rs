@@ -101,6 +101,34 @@ pub trait Plane: Send {
     }
 }
 
+/// No workers at all: rules can be judged without a director.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoPlane;
+
+impl Plane for NoPlane {
+    fn publish(&mut self, _: Snapshot) {}
+
+    fn wait_seen(&mut self, _: u64, _: Duration) -> Result<(), Lag> {
+        Ok(())
+    }
+
+    fn counters(&self, _: ServerIndex) -> Counters {
+        Counters::default()
+    }
+
+    fn load(&self, _: ServerIndex) -> Load {
+        Load::default()
+    }
+
+    fn connections(&mut self, _: Cursor, _: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag> {
+        Ok(None)
+    }
+
+    fn table_size(&self) -> u64 {
+        0
+    }
+}
+
 /// A worker that has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("worker {worker} has not answered")]
@@ -138,6 +166,11 @@ pub struct Connection {
 pub trait Locality {
     /// True if Linux would deliver a packet to this address to itself.
     fn is_local(&self, address: IpAddr) -> bool;
+
+    /// True if a packet to this address would be a broadcast of a subnet there.
+    fn is_broadcast(&self, _address: IpAddr) -> bool {
+        false
+    }
 
     /// The MTU of a device there; `None` if there is no such device.
     fn device_mtu(&self, _name: &str) -> Option<u32> {

@@ -1,7 +1,8 @@
 //! What pvsd answers: outcomes of commands, and refusals in the kernel's and ipvsadm's words.
 
-use crate::command::{DaemonRole, Tuning};
+use crate::command::{Command, DaemonRole, Tuning};
 use crate::explain::Explanation;
+use crate::listing::command_line;
 use crate::status::{LossView, StatusView};
 use pvs_sched::Counters;
 use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
@@ -34,6 +35,15 @@ pub enum Outcome {
         /// Another page follows.
         more: bool,
     },
+    /// What all services have counted since pvsd started, or since `-Z`.
+    Totals {
+        /// Counts.
+        stats: Figures,
+        /// Per second.
+        rates: Figures,
+    },
+    /// The commands by which rules replaced the running ones, or would.
+    Changes(Vec<Command>),
     /// The three timeouts that `--set` sets, in seconds.
     Timeouts {
         /// TCP, established.
@@ -119,6 +129,14 @@ pub enum Refusal {
     /// A mark rule that is not there.
     #[error("no mark rule says this")]
     MarkRuleUnknown,
+    /// One of the commands by which rules would replace the running ones.
+    #[error("{refusal} ({})", command_line(command))]
+    Rule {
+        /// The command.
+        command: Box<Command>,
+        /// Why it was refused.
+        refusal: Box<Refusal>,
+    },
     /// Not asked of the kernel but of pvsd: what its dataplane cannot do.
     #[error("{0}")]
     Unsupported(Feature),

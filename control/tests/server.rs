@@ -269,6 +269,54 @@ fn two_hundred_clients_at_once() {
 }
 
 #[test]
+fn a_thousand_bad_clients_harm_nobody() {
+    let running = Running::start();
+    let bad: [&[u8]; 5] = [
+        b"\xff\xfe\x00\n",
+        b"{}\n",
+        b"{\"version\":1,\"commands\":[{\"flush\":1}]}\n",
+        b"[1,2\n",
+        b"{\"version\":1,\"comm",
+    ];
+    let done = [Outcome::Done];
+    thread::scope(|scope| {
+        for first in 0..40u16 {
+            let running = &running;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let mut stream = UnixStream::connect(&running.path).unwrap();
+                    stream.write_all(bad[number % bad.len()]).unwrap();
+                    // Those that would be answered do not wait for it, the half frame ends here.
+                }
+                assert_eq!(running.ask(&[add(first)]).0, [Outcome::Done]);
+            });
+        }
+    });
+    assert_eq!(running.ask(&[Command::Flush]).0, done);
+    assert_eq!(running.published(), 41);
+}
+
+#[test]
+fn a_script_of_a_few_lines_drives_it() {
+    let running = Running::start();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/control.py");
+    let ran = std::process::Command::new("python3")
+        .arg(script)
+        .env("PVS_SOCKET", &running.path)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    assert_eq!(
+        (text(ran.stderr), ran.status.code()),
+        (String::new(), Some(0))
+    );
+    let printed =
+        "done done\n{'protocol': 'tcp', 'address': '192.0.2.100', 'port': 80} ['10.0.0.1']\ndone\n";
+    assert_eq!(text(ran.stdout), printed);
+    assert_eq!(running.published(), 2);
+}
+
+#[test]
 fn a_lagging_worker_is_named_and_edits_merge_until_it_has_caught_up() {
     let running = Running::start();
     running.plane.lags.store(true, Ordering::Relaxed);

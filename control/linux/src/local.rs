@@ -12,6 +12,7 @@ use std::net::IpAddr;
 pub struct LocalAddresses {
     v4: Ranges,
     v6: Ranges,
+    broadcasts: Ranges,
 }
 
 /// First and last numbers, ascending, disjoint.
@@ -30,6 +31,25 @@ impl LocalAddresses {
         Self {
             v4: merged(v4),
             v6: merged(v6),
+            broadcasts: Ranges::default(),
+        }
+    }
+
+    /// The same with the broadcast addresses of subnets; those of IPv4 count.
+    #[must_use]
+    pub fn with_broadcasts(self, prefixes: impl IntoIterator<Item = (IpAddr, u8)>) -> Self {
+        Self {
+            broadcasts: Self::new(prefixes).v4,
+            ..self
+        }
+    }
+
+    /// True if Linux would broadcast a packet to this address on a subnet of its own.
+    #[must_use]
+    pub fn is_broadcast(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(a) => contains(&self.broadcasts, Addr4::from(a).bits()),
+            IpAddr::V6(_) => false,
         }
     }
 
@@ -131,5 +151,16 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn broadcasts_are_apart() {
+        let broadcasts = [("10.0.0.255".parse().unwrap(), 32)];
+        let set = set(&[("10.0.0.1", 32)]).with_broadcasts(broadcasts);
+        let address = |text: &str| text.parse().unwrap();
+        assert!(set.is_broadcast(address("10.0.0.255")));
+        assert!(!set.is_local(address("10.0.0.255")));
+        assert!(!set.is_broadcast(address("10.0.0.1")));
+        assert!(!set.is_broadcast(address("fd00::ff")));
     }
 }

@@ -50,6 +50,10 @@ impl Locality for Local {
         self.addresses.is_local(address)
     }
 
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        self.addresses.is_broadcast(address)
+    }
+
     fn device_mtu(&self, name: &str) -> Option<u32> {
         let device = self.devices.iter().find(|(device, _)| device == name);
         device.map(|(_, mtu)| *mtu)

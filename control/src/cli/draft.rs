@@ -153,7 +153,7 @@ impl Draft {
             Tag::TunnelKind => self.tunnel.kind = tunnel_kind(text)?,
             Tag::TunnelPort => self.tunnel.port = ranged(text, 1, 65_535, "tunnel port")?,
             Tag::TunnelChecksum(flag) => self.tunnel.flags |= flag,
-            Tag::Flag => {}
+            Tag::Flag | Tag::Json => {}
         }
         Ok(())
     }

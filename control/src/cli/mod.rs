@@ -18,6 +18,7 @@ pub mod plan;
 pub(crate) mod request;
 mod restore;
 pub mod run;
+mod table;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -25,5 +26,5 @@ pub mod words;
 
 pub use marks::parse_marks;
 pub use names::{FileNames, Names, SystemNames};
-pub use plan::{Failure, Plan, Show, plan};
+pub use plan::{Failure, Plan, Show, TableUse, plan};
 pub use run::{Asked, Io, Link, LinkError, run};

@@ -118,6 +118,8 @@ pub enum Tag {
     TunnelPort,
     /// `--tun-nocsum` and its kin, with their flag.
     TunnelChecksum(u16),
+    /// `--json`, which ipvsadm does not have.
+    Json,
     /// Only says that it was given: what a listing shows.
     Flag,
 }
@@ -348,6 +350,7 @@ pub static OPTIONS: &[Row] = &[
     option("tun-nocsum", None, NONE, Tag::TunnelChecksum(0), OF_SERVER, "a tunnel without checksum"),
     option("tun-csum", None, NONE, Tag::TunnelChecksum(1), OF_SERVER, "a tunnel with checksum"),
     option("tun-remcsum", None, NONE, Tag::TunnelChecksum(2), OF_SERVER, "a tunnel with remote checksum"),
+    option("json", None, NONE, Tag::Json, OF_LIST, "list as one JSON value (pvsadm only)"),
     Row { long: "ipv6", letter: Some('6'), argument: NONE, tag: Tag::Ipv6, name: "", legality: "", help: "the mark's service is for IPv6; after -f" },
     Row { long: "sort", letter: None, argument: NONE, tag: Tag::Flag, name: "", legality: "", help: "list sorted (the default)" },
 ];

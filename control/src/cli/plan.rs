@@ -8,7 +8,7 @@ use super::request::{SCHEDULER, daemon, format, list, server_config, service_req
 use super::tokens::{Token, Tokens};
 use super::words::{self, Word};
 use crate::command::{Command, DaemonRole};
-use crate::listing::{Detail, Format};
+use crate::listing::{Detail, Format, ProcFile};
 
 /// What a command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,13 @@ pub enum Plan {
     Restore,
     /// Have the mark rules on standard input in place of all others.
     RestoreMarks,
+    /// Do something with a file of rules.
+    Table {
+        /// The file; `-` is standard input.
+        file: String,
+        /// What to do with it.
+        what: TableUse,
+    },
     /// Ask pvsd.
     Ask {
         /// What to ask.
@@ -30,6 +37,19 @@ pub enum Plan {
         /// How to show the answer.
         show: Show,
     },
+}
+
+/// What is done with a file of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableUse {
+    /// It becomes what is running.
+    Apply,
+    /// What it would change is shown.
+    DryRun,
+    /// The same, and is the exit status.
+    Diff,
+    /// Whether it can be read.
+    Check,
 }
 
 /// How an answer is shown.
@@ -45,6 +65,12 @@ pub enum Show {
     MarkLines,
     /// As `status` and `drops` show it.
     Report(Detail),
+    /// As one JSON value.
+    Json(Format),
+    /// As a file of `/proc/net`.
+    Proc(ProcFile),
+    /// As the commands by which rules replace others.
+    Changes(TableUse),
 }
 
 /// A command line that is refused.
@@ -94,7 +120,8 @@ pub fn plan(argv: &[String], names: &dyn Names) -> Result<Plan, Failure> {
         {
             words::plan(program, word, rest)
         }
-        _ => plan_options(argv, names),
+        Some((program, words)) => options(program, words, names, words::has_words(program)),
+        None => plan_options(argv, names),
     }
 }
 
@@ -103,10 +130,14 @@ pub fn plan(argv: &[String], names: &dyn Names) -> Result<Plan, Failure> {
 /// # Errors
 /// [`Failure`].
 pub(super) fn plan_options(argv: &[String], names: &dyn Names) -> Result<Plan, Failure> {
-    let (program, words) = match argv.split_first() {
-        Some((program, words)) => (program.as_str(), words),
-        None => ("pvsadm", argv),
-    };
+    match argv.split_first() {
+        Some((program, words)) => options(program, words, names, false),
+        None => options("pvsadm", argv, names, false),
+    }
+}
+
+/// Reads options; with `own`, also those that ipvsadm does not have.
+fn options(program: &str, words: &[String], names: &dyn Names, own: bool) -> Result<Plan, Failure> {
     if words.is_empty() {
         let show = Show::Table(Format::default());
         return Ok(Plan::Ask {
@@ -115,6 +146,7 @@ pub(super) fn plan_options(argv: &[String], names: &dyn Names) -> Result<Plan, F
         });
     }
     let mut tokens = Tokens::new(words.iter().cloned());
+    tokens.set_own(own);
     let no_command = || Failure::NoCommand(program.to_owned());
     let first = tokens
         .next_option()

@@ -125,7 +125,11 @@ pub(super) fn list(draft: &Draft) -> Result<Plan, Failure> {
     };
     Ok(Plan::Ask {
         command,
-        show: Show::Table(format(draft)),
+        show: if draft.has("json") {
+            Show::Json(format(draft))
+        } else {
+            Show::Table(format(draft))
+        },
     })
 }
 

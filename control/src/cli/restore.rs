@@ -45,7 +45,7 @@ pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> 
             Ok(Plan::Help) => Line::Help,
             Ok(Plan::Version) => Line::Version,
             // Reading the input again while reading it would never end; words are no rules.
-            Ok(Plan::Restore | Plan::RestoreMarks | Plan::WordHelp(_)) => {
+            Ok(Plan::Restore | Plan::RestoreMarks | Plan::WordHelp(_) | Plan::Table { .. }) => {
                 Line::Wrong(Failure::NoCommand(program.to_owned()))
             }
             Err(failure) if failure.ends_restore() => Line::Wrong(failure),

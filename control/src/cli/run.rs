@@ -4,11 +4,12 @@ use super::companions::{CLEAR, Companion, SAVE_USAGE, companion};
 use super::help::{help, version, word_help};
 use super::marks::parse_marks;
 use super::names::Names;
-use super::plan::{Failure, Plan, Show, plan};
+use super::plan::{Failure, Plan, Show, TableUse, plan};
 use super::restore::{Line, lines};
-use crate::command::Command;
-use crate::listing::{self, Labels};
-use crate::reply::{Outcome, ServiceView};
+use super::table;
+use crate::command::{Command, Rule};
+use crate::listing::{self, Labels, json, proc};
+use crate::reply::{ConnectionView, Outcome, ServiceView};
 use crate::status::{StatusView, attention};
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -66,6 +67,10 @@ pub trait Link {
 
 /// Status when pvsd cannot be asked.
 const UNREACHABLE: u8 = 2;
+/// Status of a file of rules that is refused.
+const TABLE_REFUSED: u8 = 2;
+/// Status of a file of rules that are not those that are running.
+const DIFFERENT: u8 = 1;
 /// Status of a listing that is refused.
 const LISTING_REFUSED: u8 = 1;
 /// Status of a report that has something to attend to.
@@ -106,6 +111,17 @@ pub fn run(
     let program = argv.first().map_or("pvsadm", String::as_str);
     let steps = match plan(argv, names) {
         Ok(Plan::Ask { command, show }) => vec![Line::Ask(command, show)],
+        Ok(Plan::Table { file, what }) => match table(program, &file, names, io)? {
+            Ok(_) if what == TableUse::Check => vec![],
+            Ok(rules) => {
+                let dry_run = what != TableUse::Apply;
+                vec![Line::Ask(
+                    Command::Replace { rules, dry_run },
+                    Show::Changes(what),
+                )]
+            }
+            Err(wrong) => vec![Line::Wrong(Failure::wrong(format!("{program}: {wrong}")))],
+        },
         Ok(Plan::Help) => vec![Line::Help],
         Ok(Plan::WordHelp(word)) => vec![Line::WordHelp(word)],
         Ok(Plan::Version) => vec![Line::Version],
@@ -130,6 +146,7 @@ pub fn run(
         io,
         status: 0,
         gathered: Vec::new(),
+        connections: Vec::new(),
         status_so_far: None,
     };
     match session.run(steps, link) {
@@ -142,6 +159,26 @@ pub fn run(
     }
 }
 
+/// The rules in a file, or what is wrong with it.
+fn table(
+    program: &str,
+    file: &str,
+    names: &dyn Names,
+    io: &mut Io<'_>,
+) -> io::Result<Result<Vec<Rule>, String>> {
+    let mut bytes = Vec::new();
+    if file == "-" {
+        io.input.read_to_end(&mut bytes)?;
+    } else {
+        match std::fs::read(file) {
+            Ok(read) => bytes = read,
+            Err(error) => return Ok(Err(format!("{file}: {error}"))),
+        }
+    }
+    let read = table::read(program, &String::from_utf8_lossy(&bytes), names);
+    Ok(read.map_err(|wrong| format!("{file}: {wrong}")))
+}
+
 /// The printing of answers.
 struct Session<'a, 'b> {
     program: &'a str,
@@ -150,6 +187,8 @@ struct Session<'a, 'b> {
     status: u8,
     /// Parts of a listing of services that is not complete.
     gathered: Vec<ServiceView>,
+    /// Pages of connections that are shown as one value.
+    connections: Vec<ConnectionView>,
     /// Parts of a status that is not complete.
     status_so_far: Option<Box<StatusView>>,
 }
@@ -223,6 +262,7 @@ impl Session<'_, '_> {
             (Some(Show::Table(format)), Outcome::Connections { .. }) => {
                 self.text(&listing::connections_heading(format))
             }
+            (Some(Show::Proc(_)), Outcome::Connections { .. }) => self.text(proc::CONNECTIONS),
             _ => Ok(()),
         }
     }
@@ -234,7 +274,11 @@ impl Session<'_, '_> {
             Outcome::Refused(refusal) => {
                 writeln!(self.io.errors, "{refusal}")?;
                 let listing = show != Show::Nothing;
-                self.status = if listing { LISTING_REFUSED } else { REFUSED };
+                self.status = match show {
+                    Show::Nothing => REFUSED,
+                    Show::Changes(_) => TABLE_REFUSED,
+                    _ => LISTING_REFUSED,
+                };
                 // ipvsadm exits here, also in the middle of -R.
                 return Ok(if listing { Part::End } else { Part::Last });
             }
@@ -249,28 +293,21 @@ impl Session<'_, '_> {
                 }
                 self.services(show, table_size)?;
             }
-            Outcome::Connections { entries, more } => {
-                let Show::Table(format) = show else {
-                    return Ok(Part::Last);
-                };
-                let labels = Labels::new(self.names, format.numeric);
-                let lines: String = entries
-                    .iter()
-                    .map(|e| listing::connection(e, format, &labels))
-                    .collect();
-                self.text(&lines)?;
-                if more {
-                    return Ok(Part::More);
-                }
-            }
+            Outcome::Connections { entries, more } => return self.page(show, entries, more),
+            Outcome::Totals { stats, rates } => self.text(&proc::totals(&stats, &rates))?,
+            Outcome::Changes(commands) => self.changes(show, &commands)?,
             Outcome::Timeouts {
                 tcp_secs,
                 tcp_fin_secs,
                 udp_secs,
-            } => {
-                self.text(&listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs))?;
-            }
-            Outcome::Daemons(daemons) => self.text(&listing::daemons(&daemons))?,
+            } => self.text(&match show {
+                Show::Json(_) => json::timeouts(tcp_secs, tcp_fin_secs, udp_secs),
+                _ => listing::timeouts(tcp_secs, tcp_fin_secs, udp_secs),
+            })?,
+            Outcome::Daemons(daemons) => self.text(&match show {
+                Show::Json(_) => json::daemons(&daemons),
+                _ => listing::daemons(&daemons),
+            })?,
             Outcome::Explanation(explanation) => {
                 if let Show::Report(detail) = show {
                     self.text(&listing::explanation(&explanation, detail))?;
@@ -294,6 +331,42 @@ impl Session<'_, '_> {
             }
         }
         Ok(Part::Last)
+    }
+
+    /// A page of connections.
+    fn page(&mut self, show: Show, entries: Vec<ConnectionView>, more: bool) -> io::Result<Part> {
+        match show {
+            Show::Table(format) => {
+                let labels = Labels::new(self.names, format.numeric);
+                let line = |entry: &ConnectionView| listing::connection(entry, format, &labels);
+                self.text(&entries.iter().map(line).collect::<String>())?;
+            }
+            Show::Proc(_) => {
+                self.text(&entries.iter().map(proc::connection).collect::<String>())?;
+            }
+            Show::Json(_) => {
+                self.connections.extend(entries);
+                if !more {
+                    let all = std::mem::take(&mut self.connections);
+                    self.text(&json::connections(&all))?;
+                }
+            }
+            _ => return Ok(Part::Last),
+        }
+        Ok(if more { Part::More } else { Part::Last })
+    }
+
+    /// The commands by which rules replaced others, or would.
+    fn changes(&mut self, show: Show, commands: &[Command]) -> io::Result<()> {
+        if show == Show::Changes(TableUse::Apply) {
+            return self.text("");
+        }
+        let line = |command: &Command| listing::command_line(command) + "\n";
+        self.text(&commands.iter().map(line).collect::<String>())?;
+        if show == Show::Changes(TableUse::Diff) && !commands.is_empty() {
+            self.status = DIFFERENT;
+        }
+        Ok(())
     }
 
     /// Puts a part behind the others; a service may be spread over both.
@@ -332,7 +405,9 @@ impl Session<'_, '_> {
     fn services(&mut self, show: Show, table_size: u64) -> io::Result<()> {
         let views = std::mem::take(&mut self.gathered);
         let text = match show {
-            Show::Nothing | Show::Report(_) | Show::MarkLines => String::new(),
+            Show::Nothing | Show::Report(_) | Show::MarkLines | Show::Changes(_) => String::new(),
+            Show::Proc(_) => proc::services(&views, table_size),
+            Show::Json(format) => json::services(views, table_size, format),
             Show::Table(format) => {
                 let labels = Labels::new(self.names, format.numeric);
                 listing::services(views, table_size, format, &labels)

@@ -5,7 +5,7 @@
 //! is no option is left over. Nothing is judged here but whether an option exists and has its
 //! argument.
 
-use super::options::{self, Argument, Row};
+use super::options::{self, Argument, Row, Tag};
 use std::collections::VecDeque;
 
 /// An option as it was given.
@@ -52,6 +52,8 @@ pub struct Tokens {
     /// The letters of a cluster that are still to be read.
     cluster: Option<String>,
     only_words: bool,
+    /// Options that ipvsadm does not have are known.
+    own: bool,
     left_over: VecDeque<String>,
 }
 
@@ -69,8 +71,14 @@ impl Tokens {
             word: String::new(),
             cluster: None,
             only_words: false,
+            own: true,
             left_over: VecDeque::new(),
         }
+    }
+
+    /// Whether options that ipvsadm does not have are known.
+    pub fn set_own(&mut self, own: bool) {
+        self.own = own;
     }
 
     /// The next option; `None` after the last one.
@@ -138,10 +146,8 @@ impl Tokens {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (long, None),
         };
-        Ok((
-            options::long(self.table, name).ok_or_else(|| self.error(Fault::Unknown))?,
-            value,
-        ))
+        let row = options::long(self.table, name).filter(|row| self.own || row.tag != Tag::Json);
+        Ok((row.ok_or_else(|| self.error(Fault::Unknown))?, value))
     }
 
     /// The option of the first letter; the rest is its argument, or further letters.

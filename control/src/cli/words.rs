@@ -7,10 +7,10 @@
 use super::explain;
 use super::marks;
 use super::options::{Row, Tag, flag, info};
-use super::plan::{Failure, Plan, Show};
+use super::plan::{Failure, Plan, Show, TableUse};
 use super::tokens::Tokens;
 use crate::command::{Command, Tuning};
-use crate::listing::Detail;
+use crate::listing::{Detail, ProcFile};
 use std::path::Path;
 
 /// A word.
@@ -96,8 +96,54 @@ const ALL: Row = flag(
 );
 pub(super) const JSON: Row = flag("json", Some('j'), "", "print one JSON value, for programs");
 
+const DRY_RUN: Row = flag(
+    "dry-run",
+    Some('n'),
+    "",
+    "print the commands, change nothing",
+);
+
 /// The words.
 pub static WORDS: &[Word] = &[
+    Word {
+        name: "apply",
+        usage: "apply [--dry-run] FILE",
+        help: "make the rules in a file the running ones",
+        about: APPLY,
+        options: &[DRY_RUN, HELP],
+        arguments: true,
+        plan: |given| match given.has("dry-run") {
+            true => table(given, TableUse::DryRun),
+            false => table(given, TableUse::Apply),
+        },
+    },
+    Word {
+        name: "diff",
+        usage: "diff FILE",
+        help: "what apply would change",
+        about: DIFF,
+        options: &[HELP],
+        arguments: true,
+        plan: |given| table(given, TableUse::Diff),
+    },
+    Word {
+        name: "check",
+        usage: "check FILE",
+        help: "whether a file of rules can be read",
+        about: CHECK,
+        options: &[HELP],
+        arguments: true,
+        plan: |given| table(given, TableUse::Check),
+    },
+    Word {
+        name: "proc",
+        usage: "proc ip_vs|ip_vs_conn|ip_vs_stats",
+        help: "print a file of /proc/net as the kernel does",
+        about: PROC,
+        options: &[HELP],
+        arguments: true,
+        plan: proc,
+    },
     Word {
         name: "status",
         usage: "status [--all] [--json]",
@@ -144,6 +190,54 @@ pub static WORDS: &[Word] = &[
         plan: marks::plan,
     },
 ];
+
+const APPLY: &str = "\
+Makes the rules in FILE (`-': standard input) the running ones, by the fewest commands: services
+and servers that are not in it go, those that differ are edited, new ones are added, and what is the
+same is left alone with its place in the list, its counters and its connections. Workers see all of
+it at once. If one rule is refused nothing is changed. With --dry-run it only prints the commands.
+
+FILE has lines as `pvsadm -S' prints them, and thresholds where there are some: -A and -a, with `#'
+comments. Exit status: 0 if the rules are running, 2 if not.";
+
+const DIFF: &str = "\
+Prints the commands that would lead from the running rules to those in FILE (`-': standard input),
+as apply would carry them out. Exit status: 0 if there is none, 1 if there are some, 2 if a rule
+would be refused or pvsd does not answer.";
+
+const CHECK: &str = "\
+Reads the rules in FILE (`-': standard input) and says what is wrong with them, with the number of
+the line. pvsd is not asked, so what depends on it or on the machine is not judged. Exit status: 0,
+or 2 if something is wrong.";
+
+const PROC: &str = "\
+Prints what the kernel shows in /proc/net/ip_vs, ip_vs_conn or ip_vs_stats, in the same format: for
+programs that read these files. Timeouts of persistence are in ticks of 4 ms, as on Debian.";
+
+/// `apply`, `diff`, `check`: a file, and what is done with it.
+fn table(given: &Given, what: TableUse) -> Result<Plan, String> {
+    match given.arguments.as_slice() {
+        [file] => Ok(Plan::Table {
+            file: file.clone(),
+            what,
+        }),
+        [] => Err("give a file of rules, or - for standard input".to_owned()),
+        [_, further, ..] => Err(format!("unexpected argument {further}")),
+    }
+}
+
+/// `proc`: which file.
+fn proc(given: &Given) -> Result<Plan, String> {
+    let names: Vec<&str> = given.arguments.iter().map(String::as_str).collect();
+    let (command, file) = match names.as_slice() {
+        ["ip_vs"] => (Command::ListServices, ProcFile::Services),
+        ["ip_vs_conn"] => (Command::ListConnections, ProcFile::Connections),
+        ["ip_vs_stats"] => (Command::ListTotals, ProcFile::Totals),
+        _ => return Err("give one of ip_vs, ip_vs_conn, ip_vs_stats".to_owned()),
+    };
+    let show = Show::Proc(file);
+    Ok(Plan::Ask { command, show })
+}
 
 const STATUS: &str = "\
 Shows how the director is. What needs attention is told first, in lines that begin with

@@ -3,23 +3,28 @@
 //! Pure: values in, text out; names come from [`Names`](crate::cli::Names).
 
 mod columns;
+mod commands;
 mod connections;
 mod drops;
 mod explain;
 mod figures;
+pub(crate) mod json;
 mod label;
 mod marks;
+pub mod proc;
 mod rules;
 mod services;
 mod sort;
 mod status;
 mod tunables;
 
+pub use commands::command_line;
 pub use connections::{connection, connections_heading};
 pub use drops::drops;
 pub use explain::explanation;
 pub use label::Labels;
 pub use marks::{mark_lines, marks};
+pub use proc::ProcFile;
 pub use rules::rules;
 pub use services::services;
 pub use status::status;

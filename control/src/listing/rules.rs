@@ -5,9 +5,10 @@
 use super::label::Labels;
 use super::services::{mask, scheduler_flags, transport};
 use super::{Format, sort};
-use crate::reply::{ServerView, ServiceView};
+use crate::reply::ServiceView;
 use pvs_sched::config::{
-    AddressFamily, Method, ServiceConfig, ServiceFlags, ServiceKey, Transport, TunnelKind,
+    AddressFamily, Method, ServerConfig, ServiceConfig, ServiceFlags, ServiceKey, Transport,
+    TunnelKind,
 };
 use std::fmt::Write;
 
@@ -30,14 +31,14 @@ pub fn rules(mut views: Vec<ServiceView>, format: Format, labels: &Labels<'_>) -
             let _ = writeln!(
                 text,
                 "-a {name} -r {}",
-                server_options(server, transport, labels)
+                server_options(&server.config, transport, labels)
             );
         }
     }
     text
 }
 
-fn service_option(key: &ServiceKey, labels: &Labels<'_>) -> String {
+pub(super) fn service_option(key: &ServiceKey, labels: &Labels<'_>) -> String {
     match *key {
         ServiceKey::Address {
             protocol,
@@ -62,7 +63,7 @@ fn service_option(key: &ServiceKey, labels: &Labels<'_>) -> String {
     }
 }
 
-fn service_options(config: &ServiceConfig) -> String {
+pub(super) fn service_options(config: &ServiceConfig) -> String {
     let mut text = config.scheduler.as_str().to_owned();
     if let Some(persistence) = config.persistence {
         let _ = write!(text, " -p {}", persistence.timeout_secs);
@@ -82,12 +83,11 @@ fn service_options(config: &ServiceConfig) -> String {
     text
 }
 
-fn server_options(
-    server: &ServerView,
+pub(super) fn server_options(
+    config: &ServerConfig,
     transport: Option<Transport>,
     labels: &Labels<'_>,
 ) -> String {
-    let config = &server.config;
     let label = labels.label(config.key.address, config.key.port, transport);
     let method = match config.method {
         Method::Masquerade => "-m",

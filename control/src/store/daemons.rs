@@ -7,7 +7,7 @@ use crate::reply::{DaemonView, Refusal};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The running daemons.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Daemons {
     master: Option<DaemonView>,
     backup: Option<DaemonView>,

@@ -10,6 +10,7 @@ mod daemons;
 mod estimate;
 mod explain;
 mod marks;
+mod replace;
 mod servers;
 mod services;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What the store keeps of a service beside its snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Book {
     slot: ServiceIndex,
     id: u64,
@@ -44,16 +45,40 @@ struct Book {
     estimator: Estimator,
 }
 
+/// What all services together have counted.
+#[derive(Clone, Debug)]
+struct Totals {
+    /// By services that are gone.
+    gone: Counters,
+    /// Subtracted from the sum.
+    base: Counters,
+    estimator: Estimator,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            gone: cells::ZERO,
+            base: cells::ZERO,
+            estimator: Estimator::ZERO,
+        }
+    }
+}
+
 /// The owner of the configuration.
+#[derive(Clone)]
 pub struct Store {
     next: Snapshot,
     changed: bool,
     books: HashMap<ServiceKey, Book>,
+    totals: Totals,
     ids: u64,
     cells: CellBook,
     daemons: Daemons,
     capabilities: Capabilities,
     locality: Arc<dyn Locality + Send + Sync>,
+    /// Nothing of this store will be published: the plane is not told anything.
+    trial: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -90,11 +115,13 @@ impl Store {
             next: Snapshot::default(),
             changed: false,
             books: HashMap::new(),
+            totals: Totals::default(),
             ids: 0,
             cells: CellBook::new(cells),
             daemons: Daemons::default(),
             capabilities,
             locality: Arc::new(Nowhere),
+            trial: false,
         }
     }
 
@@ -138,6 +165,15 @@ impl Store {
                     entries: Vec::new(),
                     more: false,
                 });
+            }
+            Command::ListTotals => {
+                return Ok(Outcome::Totals {
+                    stats: self.counted(plane).since(self.totals.base).into(),
+                    rates: self.totals.estimator.rates(),
+                });
+            }
+            Command::Replace { rules, dry_run } => {
+                return self.replace(rules, *dry_run, plane).map(Outcome::Changes);
             }
             Command::ListTimeouts => {
                 let (tcp_secs, tcp_fin_secs, udp_secs) = self.next.timeouts.get();
@@ -213,6 +249,8 @@ impl Store {
             let sum = sum(service, book, &self.cells, plane);
             book.estimator.tick(sum.since(book.base));
         }
+        let counted = self.counted(plane).since(self.totals.base);
+        self.totals.estimator.tick(counted);
     }
 
     /// The configuration that commands have led to, for the workers; `None` if nothing has changed
@@ -267,6 +305,10 @@ impl Store {
             book.base = sum(service, book, &self.cells, plane);
             book.estimator = Estimator::ZERO;
         }
+        if key.is_none() {
+            self.totals.base = self.counted(plane);
+            self.totals.estimator = Estimator::ZERO;
+        }
         Ok(())
     }
 
@@ -283,6 +325,16 @@ impl Store {
             }
         }
         view
+    }
+
+    /// What all services have counted since pvsd started, those that are gone too.
+    fn counted(&self, plane: &dyn Plane) -> Counters {
+        let of = |book: &Book| {
+            let service = self.next.service(book.slot)?;
+            Some(sum(service, book, &self.cells, plane))
+        };
+        let each = self.books.values().filter_map(of);
+        each.fold(self.totals.gone, Counters::plus)
     }
 
     fn service(&self, key: &ServiceKey) -> Option<&Service> {

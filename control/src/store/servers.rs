@@ -4,6 +4,7 @@
 use super::Store;
 use crate::plane::Plane;
 use crate::reply::Refusal;
+use pvs_sched::ServerIndex;
 use pvs_sched::config::{AddressFamily, Method, ServerConfig, ServerKey, ServiceKey, TunnelKind};
 use pvs_sched::limits::WEIGHT_MAX;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,13 +25,14 @@ impl Store {
             return Err(Refusal::ServerExists);
         }
         let address = config.key.address;
-        if !is_unicast(address) && !self.locality.is_local(address) {
+        let unicast = is_unicast(address) && !self.locality.is_broadcast(address);
+        if !unicast && !self.locality.is_local(address) {
             return Err(Refusal::Invalid);
         }
         self.judge_features(config)?;
         let id = self.books.get(key).map_or(0, |b| b.id);
         let index = self.cells.take(*key, id, config.key, plane)?;
-        plane.judge_threshold(index, config.upper_threshold, config.lower_threshold);
+        self.judge_threshold(index, config, plane);
         let next = self.service(key).map(|s| s.with_server(index, *config));
         self.put(next.ok_or(Refusal::ServiceUndefined)?);
         Ok(())
@@ -46,7 +48,7 @@ impl Store {
         judge_server(key, config)?;
         let server = service.server(config.key).ok_or(Refusal::ServerUnknown)?;
         self.judge_features(config)?;
-        plane.judge_threshold(server.index, config.upper_threshold, config.lower_threshold);
+        self.judge_threshold(server.index, config, plane);
         let next = service.with_edited_server(*config);
         self.put(next);
         Ok(())
@@ -68,6 +70,13 @@ impl Store {
         }
         self.put(next);
         Ok(())
+    }
+
+    /// The plane asks itself whether the server is over its threshold.
+    fn judge_threshold(&self, index: ServerIndex, config: &ServerConfig, plane: &dyn Plane) {
+        if !self.trial {
+            plane.judge_threshold(index, config.upper_threshold, config.lower_threshold);
+        }
     }
 
     fn judge_features(&self, config: &ServerConfig) -> Result<(), Refusal> {

@@ -1,14 +1,14 @@
 //! Edits of services: `-A`, `-E`, `-D`, `-C`. Mirrors `ip_vs_add_service` and `ip_vs_edit_service`,
 //! the order of their refusals included.
 
-use super::{Book, Store, cells, is_local};
+use super::{Book, Store, cells, is_local, sum};
 use crate::command::ServiceRequest;
 use crate::plane::Plane;
 use crate::reply::Refusal;
 use crate::store::estimate::Estimator;
+use pvs_sched::Service;
 use pvs_sched::config::{AddressFamily, SchedulerName, ServiceConfig, ServiceFlags, ServiceKey};
 use pvs_sched::limits::{SERVICES_MAX, TIMEOUT_SECS_MAX};
-use pvs_sched::{Service, ServiceIndex};
 
 /// The persistence engines of the kernel.
 const ENGINES: &[&str] = &["sip"];
@@ -62,13 +62,13 @@ impl Store {
         plane: &dyn Plane,
     ) -> Result<(), Refusal> {
         let book = self.books.remove(key).ok_or(Refusal::ServiceUnknown)?;
-        self.empty(book.slot, plane);
+        self.empty(&book, plane);
         Ok(())
     }
 
     pub(super) fn flush(&mut self, plane: &dyn Plane) {
         for (_, book) in std::mem::take(&mut self.books) {
-            self.empty(book.slot, plane);
+            self.empty(&book, plane);
         }
     }
 
@@ -78,9 +78,11 @@ impl Store {
         self.changed = true;
     }
 
-    fn empty(&mut self, slot: ServiceIndex, plane: &dyn Plane) {
+    fn empty(&mut self, book: &Book, plane: &dyn Plane) {
         let version = self.version();
-        if let Some(service) = self.next.remove(slot) {
+        if let Some(service) = self.next.remove(book.slot) {
+            let counted = sum(&service, book, &self.cells, plane);
+            self.totals.gone = self.totals.gone.plus(counted);
             for server in service.servers() {
                 self.next.removals += 1;
                 self.cells.leave(server.index, version, plane);
@@ -103,11 +105,8 @@ impl Store {
             scheduler,
             flags: request.flags,
             persistence: request.persistence,
-            // Without persistence an engine has nothing to do and is dropped, as ipvsadm does.
-            engine: request
-                .engine
-                .clone()
-                .filter(|_| request.persistence.is_some()),
+            // The kernel keeps it without persistence too; a table does not show it then, the rules do.
+            engine: request.engine.clone(),
         };
         if !is_legal(&config) {
             return Err(Refusal::Invalid);

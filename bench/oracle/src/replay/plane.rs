@@ -112,6 +112,14 @@ impl Plane for Shared {
         self.with(|plane| plane.load(server))
     }
 
+    fn templates(&self, server: ServerIndex) -> u32 {
+        self.with(|plane| plane.templates(server))
+    }
+
+    fn judge_threshold(&self, server: ServerIndex, upper: u32, lower: u32) {
+        self.with(|plane| plane.judge_threshold(server, upper, lower));
+    }
+
     fn connections(
         &mut self,
         from: Cursor,

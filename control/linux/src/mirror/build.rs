@@ -46,10 +46,11 @@ pub(super) fn update(mirror: &Mirror, interfaces: Vec<InterfaceState>, version: 
         }
     }
     add_neighbours(&mut builder, mirror, &numbers);
-    let local = local_prefixes(&mirror.v4).chain(local_prefixes(&mirror.v6));
+    let local = prefixes(&mirror.v4, &Way::Local).chain(prefixes(&mirror.v6, &Way::Local));
+    let broadcasts = prefixes(&mirror.v4, &Way::Broadcast).filter(|(a, _)| !a.is_multicast());
     Update {
         fib: builder.build(version),
-        local: LocalAddresses::new(local),
+        local: LocalAddresses::new(local).with_broadcasts(broadcasts),
         interfaces,
         unsupported: unsupported.into_iter().collect(),
     }
@@ -206,11 +207,12 @@ fn add_neighbours(
     }
 }
 
-fn local_prefixes(routes: &Routes) -> impl Iterator<Item = (IpAddr, u8)> {
-    let local = |entries: &[Entry]| winners(entries).any(|entry| entry.way == Way::Local);
+/// The prefixes to which packets go this way.
+fn prefixes(routes: &Routes, way: &Way) -> impl Iterator<Item = (IpAddr, u8)> {
+    let goes = move |entries: &[Entry]| winners(entries).any(|entry| entry.way == *way);
     routes
         .iter()
-        .filter(move |(_, entries)| local(entries))
+        .filter(move |(_, entries)| goes(entries))
         .map(|(prefix, _)| (prefix.address, prefix.len))
 }
 

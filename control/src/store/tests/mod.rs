@@ -487,3 +487,22 @@ fn daemons_start_once_and_on_a_device() {
         &Refusal::DaemonUnknown,
     );
 }
+
+#[test]
+fn an_engine_is_kept_with_and_without_persistence() {
+    // As the rules of ipvsadm 1.31 show it.
+    let mut bench = Bench::new();
+    let with = |engine: &str| ServiceRequest {
+        engine: Some(engine.to_owned()),
+        ..request(VIP)
+    };
+    bench.refused(
+        &Command::EditService(with("nosuch")),
+        &Refusal::SchedulerUnknown,
+    );
+    bench.done(&Command::EditService(with("sip")));
+    let Ok(Outcome::Services { services, .. }) = bench.apply(&Command::ListServices) else {
+        panic!()
+    };
+    assert_eq!(services[0].config.engine.as_deref(), Some("sip"));
+}

@@ -6,10 +6,12 @@
 use crate::replay::lab::CAPABILITIES;
 use crate::replay::plane::{InProcess, Shared};
 use crate::{Director, Side, frames};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use pvs_control::cli::Link;
 use pvs_control::client::Client;
+use pvs_control::command::Command;
 use pvs_control::limits::ESTIMATE_PERIOD;
+use pvs_control::reply::Outcome;
 use pvs_control::{Clock, Locality, Server, SocketConfig, Store};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::fib::{
@@ -18,6 +20,7 @@ use pvs_dataplane::fib::{
 use pvs_dataplane::memory::FRAME_MAX;
 use pvs_proto::wire::tcp::SYN;
 use pvs_proto::{Addr4, Addr6, Protocol, V4, V6, VlanId};
+use pvs_sched::marks::{self, MarkRule, PortRange, Prefix};
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -38,6 +41,8 @@ const FRAME_LEN: usize = 4096;
 /// The recorder's addresses on its device.
 const DUMMY_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)];
 const DUMMY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1);
+
+const DUMMY_BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 255);
 
 /// The director's own addresses there.
 const OWN_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
@@ -111,6 +116,11 @@ impl Locality for Recorder {
         }
     }
 
+    fn is_broadcast(&self, address: IpAddr) -> bool {
+        let of_lo = address == IpAddr::V4(Ipv4Addr::new(127, 255, 255, 255));
+        of_lo || (self.mtu.is_some() && address == IpAddr::V4(DUMMY_BROADCAST))
+    }
+
     fn device_mtu(&self, name: &str) -> Option<u32> {
         match name {
             "lo" => Some(65_536),
@@ -127,6 +137,8 @@ pub(super) struct Stage {
     now_ms: u64,
     next_tick_ms: u64,
     repeats: Vec<Repeat>,
+    /// There are rules that mark.
+    marked: bool,
     client: Client,
     socket: PathBuf,
     stop: Arc<AtomicBool>,
@@ -180,6 +192,7 @@ impl Stage {
             now_ms: 0,
             next_tick_ms: period_ms(),
             repeats: Vec::new(),
+            marked: false,
             client: Client::new(&socket),
             socket,
             stop,
@@ -205,8 +218,9 @@ impl Stage {
                 size,
                 ip_len,
             } => {
+                self.mark(Protocol::UDP, src, dst, mark)?;
                 let packet = frames::udp(src, dst, &vec![b'x'; size]);
-                self.send(&packet, mark, ip_len, n).map(|_| ())
+                self.send(&packet, ip_len, n).map(|_| ())
             }
             Action::Tcp {
                 src,
@@ -214,7 +228,8 @@ impl Stage {
                 mark,
                 ip_len,
             } => {
-                let frame = self.send(&syn(src, dst), mark, ip_len, 1)?;
+                self.mark(Protocol::TCP, src, dst, mark)?;
+                let frame = self.send(&syn(src, dst), ip_len, 1)?;
                 let repeat = |after| Repeat {
                     at_ms: self.now_ms + after,
                     frame: frame.clone(),
@@ -225,15 +240,50 @@ impl Stage {
         }
     }
 
-    fn send(&self, packet: &[u8], mark: u32, ip_len: usize, n: u64) -> Result<Vec<u8>> {
+    /// Has packets of a client's socket marked as the recorder marked the socket.
+    fn mark(
+        &mut self,
+        protocol: Protocol,
+        src: SocketAddr,
+        dst: SocketAddr,
+        mark: u32,
+    ) -> Result<()> {
+        if mark == 0 && !self.marked {
+            return Ok(());
+        }
+        self.marked = true;
+        let port = |end: SocketAddr| PortRange {
+            first: end.port(),
+            last: end.port(),
+        };
+        let rule = MarkRule {
+            protocol: Some(protocol.0),
+            source: Some(whole(src.ip())),
+            destination: Some(whole(dst.ip())),
+            source_ports: vec![port(src)],
+            destination_ports: vec![port(dst)],
+            interface: None,
+            action: marks::Action::Mark {
+                value: mark,
+                mask: u32::MAX,
+            },
+        };
+        let mut refused = None;
+        let command = Command::AddMark { at: None, rule };
+        self.client.ask(&[command], &mut |outcome| {
+            refused = (outcome != Outcome::Done).then_some(outcome);
+            Ok(())
+        })?;
+        ensure!(refused.is_none(), "the mark is refused: {refused:?}");
+        Ok(())
+    }
+
+    fn send(&self, packet: &[u8], ip_len: usize, n: u64) -> Result<Vec<u8>> {
         ensure!(
             packet.len() == ip_len,
             "the packet has {} bytes, not {ip_len}",
             packet.len()
         );
-        if mark != 0 {
-            bail!("not built: marks");
-        }
         let frame = frames::from_client(packet);
         self.inject(&frame, n)?;
         Ok(frame)
@@ -288,6 +338,12 @@ impl Stage {
         self.now_ms = ms;
         self.moment.0.store(ms, Relaxed);
     }
+}
+
+/// An address alone.
+const fn whole(address: IpAddr) -> Prefix {
+    let length = if address.is_ipv4() { 32 } else { 128 };
+    Prefix { address, length }
 }
 
 /// A SYN with Linux's options.
