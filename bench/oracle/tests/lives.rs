@@ -540,6 +540,38 @@ fn what_a_removed_server_had_goes_with_it_if_that_is_asked_for() {
 }
 
 #[test]
+fn a_connection_that_begins_anew_counts_twice_while_its_server_is_picked() {
+    let mut t = two_servers("");
+    t.run("-E -t 10.0.0.100:80 -s lc");
+    for signal in [SYN, ACK, RST] {
+        assert_eq!(t.tcp("10.9.0.1:4000", VIP, signal), Server(2));
+    }
+    assert_eq!(
+        t.tcp("10.9.0.1:4000", VIP, SYN),
+        Server(1),
+        "the old one is in its way"
+    );
+    assert_eq!(t.counts(), [["0", "1", "0"], ["0", "0", "0"]]);
+    t.run("-d -t 10.0.0.100:80 -r 192.168.1.2:80");
+    assert_eq!(
+        t.tcp("10.9.0.1:4000", VIP, RST),
+        Server(1),
+        "in SYN_RECV a RST changes nothing"
+    );
+    for signal in [ACK, RST] {
+        assert_eq!(t.tcp("10.9.0.1:4000", VIP, signal), Server(1));
+    }
+    t.run("-e -t 10.0.0.100:80 -r 192.168.1.1:80 -m -x 1");
+    assert_eq!(
+        t.tcp("10.9.0.1:4000", VIP, SYN),
+        Client,
+        "refused: its server is full of it"
+    );
+    assert!(t.connections().is_empty());
+    assert_eq!(t.tcp("10.9.0.1:4000", VIP, SYN), Server(1));
+}
+
+#[test]
 fn a_tunable_is_shown_as_it_was_set_and_a_wrong_one_sets_none() {
     let mut t = Table::new(&[]);
     assert_eq!(

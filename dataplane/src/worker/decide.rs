@@ -92,7 +92,8 @@ fn begins_anew<F: HopFamily>(view: &View<'_>, table: &Table<F>, at: EntryIndex) 
     }
 }
 
-/// Ends a connection, and takes the packet for one without.
+/// Ends a connection, and takes the packet for one without. As in the kernel, whose timer ends it a moment later, the old one
+/// still counts while a server is picked for the new one.
 #[cold]
 #[inline(never)]
 fn anew<F: HopFamily, B: Buf>(
@@ -103,10 +104,12 @@ fn anew<F: HopFamily, B: Buf>(
     buf: &mut B,
     at: EntryIndex,
 ) -> Verdict {
-    if let Some(entry) = table.remove(at) {
-        ended(view, &entry);
+    let old = table.remove(at);
+    let verdict = schedule::miss(view, table, hops, item, buf);
+    if let Some(old) = old {
+        ended(view, &old);
     }
-    schedule::miss(view, table, hops, item, buf)
+    verdict
 }
 
 /// A packet of a connection that is in the table.
