@@ -520,13 +520,13 @@ fn pieces_with_df_say_what_would_have_fitted() {
     assert_eq!((out.len(), &out[0][34..36]), (1, &[3, 4][..]));
     assert_eq!(d.losses(), [("too_big", 1)]);
 
-    // One that fits leaves with DF in each piece.
+    // The pieces of one that fits leave without it.
     let mut d = director(VIP, SERVER, Method::Route);
     let mut packet = udp(at(CLIENT), at(VIP), &payload(1000, 1));
     packet[4..6].copy_from_slice(&[0x12, 0x34]);
     let out = sent(&mut d, &pieces(&fix(packet), ID, &[800]));
     let fields: Vec<_> = out.iter().map(|frame| [frame[20], frame[21]]).collect();
-    assert_eq!(fields, [[0x60, 0], [0x40, 100]]);
+    assert_eq!(fields, [[0x20, 0], [0, 100]]);
 }
 
 #[test]

@@ -125,8 +125,16 @@ pub(super) fn send<P: Port>(
     rest: Complete<P::Buf>,
     cut: &Cut,
 ) {
+    let to_linux = matches!(outlet, Outlet::Linux(..));
     let sent = match Plan::of(head.bytes(), &rest, cut) {
-        Some(plan) if plan.keeps => keep(exit, outlet, head, rest, &plan),
+        Some(plan) if plan.keeps => {
+            // The kernel takes DF off pieces that it lets go as they came; Linux gets them with it.
+            let plan = Plan {
+                keeps_df: to_linux,
+                ..plan
+            };
+            keep(exit, outlet, head, rest, &plan)
+        }
         Some(plan) => copy(exit, outlet, head.bytes(), &rest, &plan),
         None => Err(DropReason::TooBig),
     };
@@ -281,6 +289,8 @@ struct Plan {
     total: usize,
     /// Those that came may leave as they are.
     keeps: bool,
+    /// The IPv4 DF bit is that of the whole.
+    keeps_df: bool,
 }
 
 impl Plan {
@@ -320,6 +330,7 @@ impl Plan {
             room: (cut.longest as usize).checked_sub(len)?,
             total: whole.checked_sub(len)?,
             keeps: false,
+            keeps_df: true,
         })
     }
 
@@ -349,6 +360,7 @@ impl Plan {
             room: (cut.longest as usize).checked_sub(at + more)?,
             total: whole.checked_sub(at)?,
             keeps: false,
+            keeps_df: true,
         })
     }
 
@@ -377,7 +389,10 @@ impl Plan {
         }
         let (header, _) = ipv4::Header::mut_from_prefix(headers).ok()?;
         let flag = if more { ipv4::MORE_FRAGMENTS } else { 0 };
-        let kept = header.fragment.get() & ipv4::DONT_FRAGMENT;
+        let kept = match self.keeps_df {
+            true => header.fragment.get() & ipv4::DONT_FRAGMENT,
+            false => 0,
+        };
         header.total_len = U16::new((all + len) as u16);
         header.fragment = U16::new((offset / 8) as u16 | flag | kept);
         header.checksum = U16::ZERO;

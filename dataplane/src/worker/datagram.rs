@@ -219,8 +219,7 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
             whole.finish_checksum(&rest);
         }
         whole.give_back(&mut rest);
-        let in_tunnel = became == Became::Tunnelled;
-        let cut = whole.cut(self.hops, in_tunnel, mtu.into());
+        let cut = whole.cut(self.hops, became, mtu.into());
         cut::send(exit, outlet, whole.head.buf, rest, &cut);
         Ok(())
     }
@@ -352,7 +351,7 @@ impl<F: HopFamily + Parse, B: Buf> Datagram<F, B> {
 
     /// How it is to be cut again. Of a tunnel it is the outer packet, and the pieces' size counts only if that is
     /// of the same family.
-    fn cut(&self, hops: &mut ServerHops, in_tunnel: bool, mtu: u32) -> Cut {
+    fn cut(&self, hops: &mut ServerHops, became: Became, mtu: u32) -> Cut {
         let outer_is_v4 = parse_link(self.head.buf.bytes())
             .is_ok_and(|(_, ethertype)| ethertype == V4::ETHERTYPE);
         let always = outer_is_v4 == F::IS_V4;
@@ -361,15 +360,17 @@ impl<F: HopFamily + Parse, B: Buf> Datagram<F, B> {
             // RFC 8200 section 5.
             false => self.gathered.largest.max(1280),
         };
-        let place6 = match in_tunnel && !outer_is_v4 {
+        let place6 = match became == Became::Tunnelled && !outer_is_v4 {
             true => Place6::plain(hops.identification().into()),
             false => self.place6,
         };
         Cut {
             longest: if always { largest.min(mtu) } else { mtu },
             always,
-            // The kernel's buffers of IPv4 have no room for a header of IPv6 around each.
-            keeps: outer_is_v4 || !F::IS_V4,
+            // The kernel's buffers of IPv4 have no room for a header of IPv6 around each; and to translate a header it
+            // draws it together.
+            keeps: (outer_is_v4 || !F::IS_V4)
+                && (became != Became::Translated || self.borrowed == 0),
             place6,
         }
     }
