@@ -29,7 +29,7 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     item: &Item<F>,
     buf: &mut B,
 ) -> Verdict {
-    if view.config.marks.drops() && marks::judge(view, &item.meta, buf) == Judgement::Drop {
+    if view.marks_drop && marks::judge(view, &item.meta, buf) == Judgement::Drop {
         return Verdict::drop(DropReason::MarkRule);
     }
     if options::has_any(&item.meta) {

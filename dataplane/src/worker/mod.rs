@@ -125,6 +125,8 @@ struct View<'a> {
     servers: &'a Servers,
     defence: &'a Defence,
     variant: Variant,
+    /// A mark rule drops: each packet is asked for.
+    marks_drop: bool,
     stats: &'a WorkerStats,
     resolve: &'a ArrayQueue<ResolveRequest>,
     index: WorkerIndex,
@@ -261,6 +263,7 @@ impl<P: Port> Worker<P> {
             cells: &shared.cells,
             servers: &shared.servers,
             variant: defence.variant(&configuration.tunables),
+            marks_drop: configuration.marks.drops(),
             defence,
             stats: &shared.stats,
             resolve: &shared.resolve,
