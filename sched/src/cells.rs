@@ -22,14 +22,9 @@ pub struct Cell {
 
 const _: () = assert!(size_of::<Cell>() == 64, "a cell is one cache line");
 
-/// Servers whose loads lie in one row.
-const ROW: usize = 16;
-
-/// The loads of some servers, a word each: schedulers ask for those of a thousand servers for one connection. On lines
-/// of its own: x86 fetches lines in pairs.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Row([AtomicU64; ROW]);
+/// Words before and behind a worker's loads, which are never touched: x86 fetches lines in pairs of 128 bytes, and what
+/// lies beside them on the heap may be another worker's.
+const MARGIN: usize = 16;
 
 /// Statistics in the kernel's terms; bytes are IP lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,17 +113,18 @@ pub trait Loads {
 #[derive(Debug)]
 pub struct Cells {
     cells: Box<[Cell]>,
-    loads: Box<[Row]>,
+    /// A word for each server, since schedulers ask for those of a thousand for one connection; margins on either side.
+    loads: Box<[AtomicU64]>,
 }
 
 impl Cells {
     /// A zeroed block for `servers` servers.
     #[must_use]
     pub fn new(servers: usize) -> Self {
-        let rows = servers.div_ceil(ROW);
+        let words = servers.saturating_add(2 * MARGIN);
         Self {
             cells: (0..servers).map(|_| Cell::default()).collect(),
-            loads: (0..rows).map(|_| Row::default()).collect(),
+            loads: (0..words).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -167,15 +163,20 @@ impl Cells {
 
     #[inline]
     fn word(&self, server: ServerIndex) -> Option<&AtomicU64> {
-        let at = server.0 as usize;
-        self.loads.get(at / ROW)?.0.get(at % ROW)
+        self.words().get(server.0 as usize)
+    }
+
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        let end = self.loads.len().saturating_sub(MARGIN);
+        self.loads.get(MARGIN..end).unwrap_or_default()
     }
 
     /// Where in memory the loads are.
     #[must_use]
     pub fn loads_place(&self) -> core::ops::Range<usize> {
-        let rows = self.loads.as_ptr_range();
-        rows.start.addr()..rows.end.addr()
+        let words = self.words().as_ptr_range();
+        words.start.addr()..words.end.addr()
     }
 }
 
@@ -231,12 +232,24 @@ impl AllCells {
     }
 }
 
+impl AllCells {
+    /// Both counts at once: no table holds as many connections as would carry from one to the other.
+    #[inline(never)]
+    fn sum(&self, server: ServerIndex) -> Load {
+        let words = self.blocks.iter().filter_map(|block| block.word(server));
+        let sum = words.fold(0u64, |sum, word| sum.wrapping_add(word.load(Relaxed)));
+        Load::unpack(sum)
+    }
+}
+
 impl Loads for AllCells {
     #[inline]
     fn load(&self, server: ServerIndex) -> Load {
-        self.blocks
-            .iter()
-            .fold(Load::default(), |sum, block| sum.plus(block.load(server)))
+        match &*self.blocks {
+            // Without a loop within a scheduler's loop.
+            [only] => only.load(server),
+            _ => self.sum(server),
+        }
     }
 
     #[inline]

@@ -1,17 +1,18 @@
 //! The schedulers against naive models and against sequences worked out by hand.
 
-use crate::cells::{Cells, Load, Loads};
+use crate::cells::{AllCells, Cells, Load, Loads};
 use crate::config::{
     Method, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceFlags, ServiceKey,
     Transport, Tunnel,
 };
 use crate::scheduler::Flow;
-use crate::service::{ServerIndex, Service, ServiceIndex};
+use crate::service::{Server, ServerIndex, Service, ServiceIndex};
 use crate::tunables::Tunables;
 use proptest::prelude::*;
 use pvs_proto::{Addr4, Endpoint, Ticks};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
@@ -334,6 +335,52 @@ fn a_peek_is_the_next_pick_and_moves_nothing() {
             if let Some(server) = picked {
                 cells.open(server, n % 3 == 0);
             }
+        }
+    }
+}
+
+/// The cost of a server in two workers' cells, as its scheduler counts.
+fn cost(name: SchedulerName, load: Load) -> u128 {
+    match name {
+        SchedulerName::Sed | SchedulerName::Nq => u128::from(load.active) + 1,
+        _ => u128::from(load.active) * 257 + u128::from(load.inactive),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Many servers are compared some at a time, those with cells in a row at once: nothing else comes out of it.
+    #[test]
+    fn many_servers_are_compared_as_few_are(
+        servers in prop::collection::vec((0u32..6, 0u32..9, 0u32..4, 0u8..40), 1..200),
+        heavy in prop::sample::select(vec![1u32, 1 << 10, 1 << 17, 1 << 20]),
+    ) {
+        let weights: Vec<u32> = servers.iter().map(|s| s.2 * heavy).collect();
+        let blocks = [Arc::new(Cells::new(256)), Arc::new(Cells::new(256))];
+        let all = AllCells::new(blocks.iter().map(Arc::clone));
+        for (n, (active, inactive, _, full)) in (1u32..).zip(&servers) {
+            (0..*active).for_each(|i| blocks[i as usize % 2].open(ServerIndex(n), true));
+            (0..*inactive).for_each(|_| blocks[1].open(ServerIndex(n), false));
+            all.judge(ServerIndex(n), u32::from(*full == 0), 0);
+        }
+        for name in [SchedulerName::Lc, SchedulerName::Wlc, SchedulerName::Sed, SchedulerName::Nq] {
+            let mut s = service(name, &weights);
+            for (n, server_) in (1u8..).zip(&servers) {
+                // Gaps among the cells.
+                if server_.3 == 1 {
+                    s = s.without_server(server(n, 0).key);
+                }
+            }
+            s.settle();
+            let usable = || s.servers().iter().filter(|s| s.config.weight > 0 && !all.overloaded(s.index));
+            let weight = |s: &Server| if name == SchedulerName::Lc { 1 } else { u128::from(s.config.weight) };
+            let less = |a: &Server, b: &Server| {
+                cost(name, all.load(a.index)) * weight(b) < cost(name, all.load(b.index)) * weight(a)
+            };
+            let idle = usable().find(|s| name == SchedulerName::Nq && all.load(s.index).active == 0);
+            let naive = idle.or_else(|| usable().reduce(|least, s| if less(s, least) { s } else { least }));
+            prop_assert_eq!(pick(&s, &all), naive.map(|s| s.index.0), "{}", name);
         }
     }
 }
