@@ -157,13 +157,7 @@ impl Service {
         tunables: &Tunables,
         loads: &L,
     ) -> Option<&Server> {
-        let ask = Ask {
-            servers: &self.servers,
-            flags: self.config.flags,
-            flow,
-            tunables,
-        };
-        let place = self.scheduling.pick(&ask, loads)?;
+        let place = self.scheduling.pick(&self.ask(flow, tunables), loads)?;
         self.servers.get(place)
     }
 
@@ -176,14 +170,18 @@ impl Service {
         tunables: &Tunables,
         loads: &L,
     ) -> Option<&Server> {
-        let ask = Ask {
+        let place = self.scheduling.peek(&self.ask(flow, tunables), loads)?;
+        self.servers.get(place)
+    }
+
+    #[inline]
+    fn ask<'a, A>(&'a self, flow: &'a Flow<A>, tunables: &'a Tunables) -> Ask<'a, A> {
+        Ask {
             servers: &self.servers,
             flags: self.config.flags,
             flow,
             tunables,
-        };
-        let place = self.scheduling.peek(&ask, loads)?;
-        self.servers.get(place)
+        }
     }
 }
 
