@@ -152,33 +152,6 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// `-f`.
-    #[error("pvsd does not support firewall-mark services yet")]
-    Marks,
-    /// `-p`.
-    #[error("pvsd does not support persistent services yet")]
-    Persistence,
-    /// `--pe`.
-    #[error("pvsd does not support persistence engines yet")]
-    Engine,
-    /// `-o`.
-    #[error("pvsd does not support one-packet scheduling yet")]
-    OnePacket,
-    /// `--sctp-service`.
-    #[error("pvsd does not support SCTP services yet")]
-    Sctp,
-    /// An IPv6 service.
-    #[error("pvsd does not support IPv6 services yet")]
-    Ipv6,
-    /// `-i`.
-    #[error("pvsd does not support tunnelling yet")]
-    Tunnel,
-    /// `--tun-type gue`, `--tun-type gre`.
-    #[error("pvsd does not support GUE and GRE tunnels yet")]
-    GueGre,
-    /// `-x`, `-y`.
-    #[error("pvsd does not support connection thresholds yet")]
-    Thresholds,
     /// `-m`.
     #[error(
         "pvsd was started with workers.steering = \"rxq\", which takes no masquerading: replies would miss their connection's worker"

@@ -183,16 +183,18 @@ fn rules_are_applied_all_or_none() {
             assert_eq!(errors, format!("pvsadm: -: {said}\n"));
         }
     }
-    // Refused by pvsd, since a dataplane need not be able to do everything.
-    director.store = Store::new(Capabilities::BASIC);
+    // Refused by pvsd, since a director need not be able to do everything.
+    director.store = Store::new(Capabilities::WITHOUT_MASQUERADING);
     director.fed("pvsadm apply -", b"-A -t 10.0.0.1:80 -s rr\n");
     director.store.take_snapshot();
-    let (status, output, errors) =
-        director.fed("pvsadm apply -", b"-A -t 10.0.0.2:80 -s rr\n-A -f 7\n");
+    let (status, output, errors) = director.fed(
+        "pvsadm apply -",
+        b"-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.1.1:80 -m\n",
+    );
     assert_eq!((status, output.as_str()), (2, ""));
-    assert_eq!(
-        errors,
-        "pvsd does not support firewall-mark services yet (-A -f 7 -s wlc)\n"
+    assert!(
+        errors.starts_with("pvsd was started with workers.steering"),
+        "{errors}"
     );
     assert!(
         director.store.take_snapshot().is_none(),

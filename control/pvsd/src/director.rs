@@ -10,7 +10,6 @@ use crate::signals::Watch;
 use crate::threads;
 use crate::{ports, rules, worker};
 use anyhow::{Context, Result, ensure};
-use pvs_control::reply::Feature;
 use pvs_control::{Capabilities, Server, SocketConfig, Store};
 use pvs_dataplane::engine::{Engine, EngineConfig};
 use pvs_dataplane::slab::Backing;
@@ -20,24 +19,12 @@ use pvs_dpdk::DpdkPort;
 use pvs_dpdk::hugepages::{self, Reservation};
 use pvs_proto::{V4, V6};
 
-/// What this dataplane can do.
-const CAPABILITIES: Capabilities = Capabilities::BASIC
-    .with(Feature::Ipv6)
-    .with(Feature::Engine)
-    .with(Feature::Marks)
-    .with(Feature::OnePacket)
-    .with(Feature::Persistence)
-    .with(Feature::Sctp)
-    .with(Feature::Thresholds)
-    .with(Feature::Tunnel)
-    .with(Feature::GueGre);
-
 /// What can be asked of this director.
 fn capabilities(config: &Config) -> Capabilities {
     let rxq = config.workers.steering == SteeringConfig::Rxq && config.workers.count > 1;
     match rxq {
-        true => CAPABILITIES.without(Feature::Masquerading),
-        false => CAPABILITIES,
+        true => Capabilities::WITHOUT_MASQUERADING,
+        false => Capabilities::ALL,
     }
 }
 

@@ -107,7 +107,7 @@ mod tests {
         let name = format!("pvsd-rules-{}-{}", std::process::id(), rules.len());
         let file = std::env::temp_dir().join(name);
         std::fs::write(&file, rules).unwrap();
-        let mut store = Store::new(Capabilities::BASIC);
+        let mut store = Store::new(Capabilities::ALL);
         let result = load(&file, &mut store);
         std::fs::remove_file(&file).unwrap();
         result.map(|()| store.snapshot().services().map(|s| s.servers().len()).sum())

@@ -111,10 +111,7 @@ impl Store {
         if !is_legal(&config) {
             return Err(Refusal::Invalid);
         }
-        match self.capabilities.missing_for_service(&config) {
-            Some(feature) => Err(Refusal::Unsupported(feature)),
-            None => Ok(config),
-        }
+        Ok(config)
     }
 }
 

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use pvs_control::cli::{self, Asked, FileNames, Io, Link, LinkError};
 use pvs_control::command::Command;
 use pvs_control::limits::{ESTIMATE_PERIOD, SEEN_TIME_MAX};
-use pvs_control::reply::{ConnectionView, Feature, Outcome, Refusal};
+use pvs_control::reply::{ConnectionView, Outcome, Refusal};
 use pvs_control::{Capabilities, Cursor, Plane, Store};
 use pvs_dataplane::fib::Fib;
 use pvs_dataplane::punt::PuntClass;
@@ -25,18 +25,6 @@ use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// What pvsd says of this dataplane.
-pub(super) const CAPABILITIES: Capabilities = Capabilities::BASIC
-    .with(Feature::Ipv6)
-    .with(Feature::Engine)
-    .with(Feature::Marks)
-    .with(Feature::OnePacket)
-    .with(Feature::Persistence)
-    .with(Feature::Sctp)
-    .with(Feature::Thresholds)
-    .with(Feature::Tunnel)
-    .with(Feature::GueGre);
 
 /// What a command said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,7 +95,7 @@ impl Lab {
         let mut director = Director::new()?;
         director.route(fib()?);
         let fib = Arc::new(fib()?);
-        let mut store = Store::new(CAPABILITIES);
+        let mut store = Store::new(Capabilities::ALL);
         let locals = Arc::clone(&fib);
         store.set_locality(Arc::new(move |address: IpAddr| match address {
             IpAddr::V4(a) => locals.is_local::<V4>(a.into()),

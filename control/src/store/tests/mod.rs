@@ -8,8 +8,7 @@ use crate::limits::TRASH_PERIODS;
 use crate::plane::{Connection, Cursor, Lag};
 use crate::reply::{Feature, Figures};
 use pvs_sched::config::{
-    AddressFamily, Method, Persistence, ServerConfig, ServerKey, ServiceFlags, Transport, Tunnel,
-    TunnelKind,
+    Method, ServerConfig, ServerKey, ServiceFlags, Transport, Tunnel, TunnelKind,
 };
 use pvs_sched::{Load, ServerIndex};
 use std::time::Duration;
@@ -344,72 +343,29 @@ fn refusals_of_servers_in_the_kernel_s_order() {
 }
 
 #[test]
-fn what_the_dataplane_cannot_do_is_refused_in_a_sentence() {
+fn what_the_director_cannot_do_is_refused_in_a_sentence() {
     let mut bench = Bench {
-        store: Store::new(Capabilities::BASIC),
+        store: Store::new(Capabilities::WITHOUT_MASQUERADING),
         cells: Cells::default(),
     };
-    let mark = ServiceKey::Mark {
-        mark: 1,
-        family: AddressFamily::Ipv4,
-    };
-    bench.refused(
-        &Command::AddService(request(mark)),
-        &Refusal::Unsupported(Feature::Marks),
-    );
-    let persistence = Some(Persistence {
-        timeout_secs: 60,
-        netmask: u32::MAX,
-    });
-    let kept = ServiceRequest {
-        persistence,
-        ..request(VIP)
-    };
-    bench.refused(
-        &Command::AddService(kept),
-        &Refusal::Unsupported(Feature::Persistence),
-    );
     bench.done(&Command::AddService(request(VIP)));
-    let tunnelled = ServerConfig {
-        method: Method::Tunnel,
+    let with = |method| ServerConfig {
+        method,
         ..server(1)
     };
-    let add = Command::AddServer {
+    let add = |method| Command::AddServer {
         service: VIP,
-        server: tunnelled,
+        server: with(method),
     };
-    bench.refused(&add, &Refusal::Unsupported(Feature::Tunnel));
-    assert_eq!(
-        Refusal::Unsupported(Feature::Tunnel).to_string(),
-        "pvsd does not support tunnelling yet"
-    );
-
-    let mut bench = Bench {
-        store: Store::new(Capabilities::BASIC.with(Feature::Tunnel)),
-        cells: Cells::default(),
+    let unsupported = Refusal::Unsupported(Feature::Masquerading);
+    bench.refused(&add(Method::Masquerade), &unsupported);
+    assert!(unsupported.to_string().contains("workers.steering"));
+    bench.done(&add(Method::Route));
+    let edit = Command::EditServer {
+        service: VIP,
+        server: with(Method::Masquerade),
     };
-    bench.done(&Command::AddService(request(VIP)));
-    bench.done(&add);
-    for kind in [TunnelKind::Gue, TunnelKind::Gre] {
-        let tunnel = Tunnel {
-            kind,
-            port: 6080,
-            flags: 0,
-        };
-        let server = ServerConfig {
-            tunnel,
-            ..tunnelled
-        };
-        let edit = Command::EditServer {
-            service: VIP,
-            server,
-        };
-        bench.refused(&edit, &Refusal::Unsupported(Feature::GueGre));
-    }
-    assert_eq!(
-        Refusal::Unsupported(Feature::GueGre).to_string(),
-        "pvsd does not support GUE and GRE tunnels yet"
-    );
+    bench.refused(&edit, &unsupported);
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! The server has a thread and a socket of its own, as in pvsd; what it does every two seconds it does when the
 //! stage says that they have passed.
 
-use crate::replay::lab::CAPABILITIES;
 use crate::replay::plane::{InProcess, Shared};
 use crate::{Director, Side, frames};
 use anyhow::{Result, ensure};
@@ -12,7 +11,7 @@ use pvs_control::client::Client;
 use pvs_control::command::Command;
 use pvs_control::limits::ESTIMATE_PERIOD;
 use pvs_control::reply::Outcome;
-use pvs_control::{Clock, Locality, Server, SocketConfig, Store};
+use pvs_control::{Capabilities, Clock, Locality, Server, SocketConfig, Store};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::fib::{
     Fib, FibBuilder, Interface, InterfaceIndex, Neighbour, OwnAddress, Target,
@@ -173,7 +172,7 @@ impl Stage {
         let fib = || forwarding(mtu, actions.clone());
         director.route(fib());
         let plane = Shared::new(InProcess { director });
-        let mut store = Store::new(CAPABILITIES);
+        let mut store = Store::new(Capabilities::ALL);
         store.set_locality(Arc::new(Recorder { fib: fib(), mtu }));
         let folder = tempfile::tempdir()?;
         let socket = folder.path().join("pvsd.sock");
