@@ -56,7 +56,11 @@ pub static SUITES: &[Suite] = &[
     },
     Suite {
         name: "packets",
-        files: &["packets/packets.jsonl", "packets/tunnels.jsonl"],
+        files: &[
+            "packets/packets.jsonl",
+            "packets/tunnels.jsonl",
+            "packets/fragments.jsonl",
+        ],
         cases: packets::cases,
         replay: packets::replay,
     },
