@@ -5,11 +5,13 @@
 //! them together with standard input, pvsd's answers and the exit status.
 
 mod companions;
+mod complete;
 mod draft;
 mod endpoint;
 mod explain;
 pub mod help;
 pub(crate) mod legality;
+mod manual;
 mod marks;
 pub mod names;
 pub(crate) mod notation;

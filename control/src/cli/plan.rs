@@ -19,6 +19,8 @@ pub enum Plan {
     WordHelp(&'static Word),
     /// Print the version.
     Version,
+    /// Print this.
+    Print(String),
     /// Carry out what standard input says.
     Restore,
     /// Have the mark rules on standard input in place of all others.

@@ -20,6 +20,8 @@ pub(super) enum Line {
     Help,
     /// Asks for a word's help; not in any input.
     WordHelp(&'static Word),
+    /// Something to print; not in any input.
+    Print(String),
     /// The end of the input: it asks for the version.
     Version,
     /// The end of the input: it is wrong.
@@ -45,9 +47,13 @@ pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> 
             Ok(Plan::Help) => Line::Help,
             Ok(Plan::Version) => Line::Version,
             // Reading the input again while reading it would never end; words are no rules.
-            Ok(Plan::Restore | Plan::RestoreMarks | Plan::WordHelp(_) | Plan::Table { .. }) => {
-                Line::Wrong(Failure::NoCommand(program.to_owned()))
-            }
+            Ok(
+                Plan::Restore
+                | Plan::RestoreMarks
+                | Plan::WordHelp(_)
+                | Plan::Table { .. }
+                | Plan::Print(_),
+            ) => Line::Wrong(Failure::NoCommand(program.to_owned())),
             Err(failure) if failure.ends_restore() => Line::Wrong(failure),
             Err(failure) => Line::Said(failure),
         };

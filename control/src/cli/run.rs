@@ -125,6 +125,7 @@ pub fn run(
         Ok(Plan::Help) => vec![Line::Help],
         Ok(Plan::WordHelp(word)) => vec![Line::WordHelp(word)],
         Ok(Plan::Version) => vec![Line::Version],
+        Ok(Plan::Print(text)) => vec![Line::Print(text)],
         Ok(Plan::RestoreMarks) => {
             let mut input = Vec::new();
             io.input.read_to_end(&mut input)?;
@@ -240,6 +241,7 @@ impl Session<'_, '_> {
                 Line::Help => self.text(&help(self.program)),
                 Line::WordHelp(word) => self.text(&word_help(self.program, word)),
                 Line::Version => self.text(&version()),
+                Line::Print(text) => self.text(&text),
             }
             .map_err(LinkError::Output)?;
         }

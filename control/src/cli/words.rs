@@ -4,7 +4,9 @@
 //! ipvsadm has none: there such an argument is refused in ipvsadm's way. A new word is a new row in
 //! [`WORDS`], with a function that makes a [`Plan`] of what was given with it.
 
+use super::complete::{Shell, completions};
 use super::explain;
+use super::manual::manual;
 use super::marks;
 use super::options::{Row, Tag, flag, info};
 use super::plan::{Failure, Plan, Show, TableUse};
@@ -145,6 +147,24 @@ pub static WORDS: &[Word] = &[
         plan: proc,
     },
     Word {
+        name: "completions",
+        usage: "completions bash|zsh|fish",
+        help: "print what a shell reads to complete command lines",
+        about: COMPLETIONS,
+        options: &[HELP],
+        arguments: true,
+        plan: shell_completions,
+    },
+    Word {
+        name: "manual",
+        usage: "manual",
+        help: "print the manual page, for man -l -",
+        about: "Prints pvsadm(8) as man reads it: `pvsadm manual | man -l -'.",
+        options: &[HELP],
+        arguments: false,
+        plan: |_| Ok(Plan::Print(manual())),
+    },
+    Word {
         name: "status",
         usage: "status [--all] [--json]",
         help: "how the director is: ports, workers, Linux, losses",
@@ -224,6 +244,21 @@ fn table(given: &Given, what: TableUse) -> Result<Plan, String> {
         [] => Err("give a file of rules, or - for standard input".to_owned()),
         [_, further, ..] => Err(format!("unexpected argument {further}")),
     }
+}
+
+const COMPLETIONS: &str = "\
+Prints what makes a shell complete the command lines of pvsadm and of ipvsadm: for bash, a file in
+/usr/share/bash-completion/completions; for zsh, a file _pvsadm in a folder of $fpath; for fish, a
+file pvsadm.fish in /usr/share/fish/vendor_completions.d.";
+
+/// `completions`: which shell's.
+fn shell_completions(given: &Given) -> Result<Plan, String> {
+    let shell = match given.arguments.as_slice() {
+        [name] => Shell::named(name),
+        _ => None,
+    };
+    let shell = shell.ok_or("give one of bash, zsh, fish")?;
+    Ok(Plan::Print(completions(shell)))
 }
 
 /// `proc`: which file.

@@ -25,7 +25,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// When a SYN that nobody answers is repeated, in milliseconds after the first one.
@@ -141,18 +140,14 @@ pub(super) struct Stage {
     client: Client,
     socket: PathBuf,
     stop: Arc<AtomicBool>,
-    server: Option<JoinHandle<()>>,
     /// Goes away last.
     _folder: tempfile::TempDir,
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        // The server notices within a moment, which the next session need not wait for.
         self.stop.store(true, Relaxed);
-        if let Some(server) = self.server.take() {
-            // A crash has shown itself in what the program said.
-            let _ = server.join();
-        }
     }
 }
 
@@ -181,10 +176,11 @@ impl Stage {
             path: socket.clone(),
             ..SocketConfig::default()
         })?;
-        let server = {
-            let (mut plane, moment, stop) = (plane.clone(), moment.clone(), Arc::clone(&stop));
-            std::thread::spawn(move || server.run_by(&moment, store, &mut plane, &stop))
-        };
+        let ends = (plane.clone(), moment.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let (mut plane, moment, stop) = ends;
+            server.run_by(&moment, store, &mut plane, &stop);
+        });
         Ok(Self {
             plane,
             moment,
@@ -195,7 +191,6 @@ impl Stage {
             client: Client::new(&socket),
             socket,
             stop,
-            server: Some(server),
             _folder: folder,
         })
     }
