@@ -32,13 +32,11 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     if view.marks_drop && marks::judge(view, &item.meta, buf) == Judgement::Drop {
         return Verdict::drop(DropReason::MarkRule);
     }
-    if options::has_any(&item.meta) {
-        if let Some(verdict) = options::arrive(view, table, item, buf) {
+    // One branch for what is rare.
+    if (item.meta.fragment != Fragment::None) | options::has_any(&item.meta) {
+        if let Some(verdict) = unusual(view, table, item, buf) {
             return verdict;
         }
-    }
-    if item.meta.fragment != Fragment::None {
-        return datagram::verdict(view, &item.meta);
     }
     let Some((at, direction)) = table.find(item.hash, item.candidate, &Tuple::of(&item.meta))
     else {
@@ -52,6 +50,21 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
         return anew(view, table, hops, item, buf, at);
     }
     established(view, table, hops, item, buf, at, direction)
+}
+
+/// A piece of a packet, or one with IP options. `None` if it may go on.
+#[cold]
+#[inline(never)]
+fn unusual<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    table: &Table<F>,
+    item: &Item<F>,
+    buf: &mut B,
+) -> Option<Verdict> {
+    if item.meta.fragment != Fragment::None {
+        return Some(datagram::verdict(view, &item.meta));
+    }
+    options::arrive(view, table, item, buf)
 }
 
 /// A packet that clients begin connections with (`is_new_conn`). The kernel asks for no other flag here: a

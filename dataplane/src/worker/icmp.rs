@@ -245,7 +245,11 @@ fn say<F: HopFamily>(
     let start = ethernet::Header::LEN + F::HEADER_LEN;
     if !echoed.is_empty() {
         let end = start.checked_add(echoed.len())?;
-        frame.get_mut(start..end)?.copy_from_slice(echoed);
+        let place = frame.get_mut(start..end)?;
+        place
+            .iter_mut()
+            .zip(echoed)
+            .for_each(|(to, from)| *to = *from);
         F::lengthen(frame, ethernet::Header::LEN as u16, echoed.len())?;
     }
     let message = frame.get_mut(start + echoed.len()..)?;
