@@ -183,6 +183,10 @@ impl Run {
     }
 
     fn command(&mut self, step: &Step) -> Result<()> {
+        if step.cmd == "ip route show cache" {
+            self.ledger.excuse(Stated::RouteCache);
+            return Ok(());
+        }
         let words: Vec<&str> = step.cmd.split(' ').collect();
         let ["ipvsadm", words @ ..] = words.as_slice() else {
             bail!("another program: {}", step.cmd);

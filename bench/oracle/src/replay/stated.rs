@@ -9,19 +9,22 @@ pub enum Stated {
     /// While no service is left, packets of connections are treated as with another service left; it excuses where
     /// such a packet goes, and state and timer of its connection from there on.
     LastService,
+    /// Linux's list of cached routes, which has no path MTU that a worker was told of.
+    RouteCache,
     /// A queue of synchronisation that the kernel sizes by the machine's memory.
     SyncQueue,
 }
 
 impl Stated {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::LastService, Self::SyncQueue];
+    pub const ALL: [Self; 3] = [Self::LastService, Self::SyncQueue, Self::RouteCache];
 
     /// What it is called in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::LastService => "last service removed",
+            Self::RouteCache => "route cache",
             Self::SyncQueue => "sync_qlen_max",
         }
     }
@@ -34,6 +37,7 @@ impl Stated {
                 "pvs goes on to translate replies, and drops packets to the removed server as the kernel \
                  does while another service is left."
             }
+            Self::RouteCache => "Linux is not told of it: `ip route show cache` does not list it.",
             Self::SyncQueue => {
                 "`sync_qlen_max` is 0 until it is set, where the kernel derives it from its memory."
             }
