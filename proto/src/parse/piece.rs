@@ -129,8 +129,11 @@ impl Pieces for V6 {
         header
             .version_class_flow
             .set((word & !(u32::from(ECN) << 20)) | ecn);
-        frame.get(..at + ipv6::Fragment::LEN)?;
-        frame.copy_within(..at, ipv6::Fragment::LEN);
+        // From the back, since the places overlap.
+        for from in (0..at).rev() {
+            let byte = *frame.get(from)?;
+            *frame.get_mut(from + ipv6::Fragment::LEN)? = byte;
+        }
         Some(ipv6::Fragment::LEN)
     }
 }
