@@ -59,6 +59,8 @@ fn packet<F: FibFamily>(fib: &Fib, frame: &[u8], meta: &Meta<F>) -> Done {
             let sends = send::<F>(fib, meta.dst.addr, hopped::<F>(packet));
             return Done { is_local, sends };
         }
+        // No error is answered by another one.
+        false if is_error(meta) => None,
         false => fib.source::<F>(meta.src.addr).map(|own| {
             let (v4, v6) = ((icmp::TIME_EXCEEDED, 0), (icmpv6::TIME_EXCEEDED, 0));
             error(own.into(), packet, meta, v4, v6)
@@ -66,6 +68,14 @@ fn packet<F: FibFamily>(fib: &Fib, frame: &[u8], meta: &Meta<F>) -> Done {
     };
     let sends = answer.and_then(|answer| send::<F>(fib, meta.src.addr, answer));
     Done { is_local, sends }
+}
+
+fn is_error<F: FibFamily>(meta: &Meta<F>) -> bool {
+    match meta.protocol {
+        Protocol::ICMP => icmp::is_error(meta.signal),
+        Protocol::ICMPV6 => icmpv6::is_error(meta.signal),
+        _ => false,
+    }
 }
 
 /// A packet in a frame to its next hop.
