@@ -324,28 +324,53 @@ impl Director {
         self.pool.free()
     }
 
-    /// A page of the connection table, and where the next one begins.
+    /// A page of the first worker's connection table, and where the next one begins.
     pub fn page(&mut self, from: PlaceInTable) -> (Vec<Record>, Option<PlaceInTable>) {
-        self.ask(from);
+        self.page_of(0, from)
+    }
+
+    fn page_of(
+        &mut self,
+        worker: usize,
+        from: PlaceInTable,
+    ) -> (Vec<Record>, Option<PlaceInTable>) {
+        if let Some(handle) = self.handles.get(worker) {
+            handle.mailbox.ask(Question::Page(from));
+        }
         loop {
             self.poll();
-            let answer = self.handles.first().and_then(|h| h.mailbox.answer());
+            let answer = self.handles.get(worker).and_then(|h| h.mailbox.answer());
             if let Some(page) = answer {
                 return (page.records.to_vec(), page.next);
             }
         }
     }
 
-    /// The connection table, in the table's order.
+    /// The connection tables, worker by worker, in the tables' order.
     pub fn connections(&mut self) -> Vec<Record> {
         let mut all = Vec::new();
-        let mut from = Some(PlaceInTable::default());
-        while let Some(place) = from {
-            let (records, next) = self.page(place);
-            all.extend(records);
-            from = next;
+        for worker in 0..self.workers.len() {
+            let mut from = Some(PlaceInTable::default());
+            while let Some(place) = from {
+                let (records, next) = self.page_of(worker, place);
+                all.extend(records);
+                from = next;
+            }
         }
         all
+    }
+
+    /// Frames that the workers took from the ports.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        let totals = self.handles.iter().map(|handle| handle.stats.totals());
+        totals.map(|totals| totals.received).sum()
+    }
+
+    /// Configurations and forwarding information that were replaced and are not freed yet.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.snapshots.outstanding() + self.fibs.outstanding()
     }
 
     /// The first worker itself, for checks that want the shipped poll function and nothing around it.

@@ -143,6 +143,13 @@ pub fn udp(src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Vec<u8> {
     )
 }
 
+/// Overwrites bytes, where there are some.
+pub fn set<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
+    if let Some(place) = bytes.get_mut(at..at + N) {
+        place.copy_from_slice(&value);
+    }
+}
+
 /// A client's packet in a frame to the director.
 #[must_use]
 pub fn from_client(packet: &[u8]) -> Vec<u8> {

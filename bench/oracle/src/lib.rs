@@ -9,6 +9,7 @@ pub mod frames;
 pub mod laboratory;
 pub mod replay;
 pub mod scenario;
+pub mod world;
 
 pub use director::{Director, Side};
 pub use laboratory::{laboratory, laboratory_with};

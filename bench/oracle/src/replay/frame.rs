@@ -24,13 +24,6 @@ fn header(frame: &[u8]) -> Option<(&ipv4::Header, &[u8])> {
     ipv4::Header::ref_from_prefix(packet).ok()
 }
 
-/// Overwrites bytes, where there are some.
-pub(super) fn set<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
-    if let Some(place) = bytes.get_mut(at..at + N) {
-        place.copy_from_slice(&value);
-    }
-}
-
 /// A recorded frame with the bytes that are not the same at each start.
 pub(super) struct Bytes {
     recorded: Vec<u8>,

@@ -3,8 +3,7 @@
 //! It answers what the engine gave to it, and its answers go back through the engine, as from a tap. It is written
 //! from the RFCs and from what the recordings show, and shares no code with what makes the director's own errors.
 
-use super::frame::set;
-use crate::frames;
+use crate::frames::{self, set};
 use pvs_dataplane::fib::{Fib, FibFamily, Route};
 use pvs_proto::checksum::{Sum, is_right};
 use pvs_proto::wire::{icmp, icmpv6, tcp};

@@ -76,6 +76,8 @@ pub(crate) struct Window {
 impl Window {
     /// Lists the connections at both moments; the laboratory's time is the later one's then.
     pub(crate) fn look(lab: &mut Lab, from_ms: u64, to_ms: u64) -> Result<Self> {
+        // A listing took the recorder a millisecond at least, and times are rounded.
+        let to_ms = to_ms.max(from_ms + 1);
         lab.until(from_ms);
         let (heading, early) = list(lab)?;
         lab.until(to_ms);

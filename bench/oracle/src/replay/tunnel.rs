@@ -1,6 +1,6 @@
 //! Recorded frames of GUE and GRE tunnels: what a network card would have finished, and the port that a hash makes.
 
-use super::frame::set;
+use crate::frames::set;
 use pvs_proto::checksum::{Delta, Sum, is_right, pseudo_header};
 use pvs_proto::wire::{ethernet, udp};
 use pvs_proto::{Checks, Family, Fragment, Meta, Packet, Protocol, parse};
