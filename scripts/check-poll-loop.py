@@ -41,6 +41,7 @@ POINTERS = [
     (re.compile(r"^<?pvs_dpdk::port::DpdkPort.*::rx$"), 1, "the driver's receive function"),
     (re.compile(r"^<?pvs_dpdk::port::DpdkPort.*::tx$"), 5, "the driver's transmit function, tried a few times"),
     (re.compile(r"^shim_pktmbuf_free$"), 8, "the pool's own functions, of DPDK"),
+    (re.compile(r"^shim_pktmbuf_alloc$"), 2, "the pool's own functions, of DPDK: a buffer for a piece that a packet is cut into"),
     (re.compile(r"^pvs_dpdk::port::(DpdkPort::drop_chained|drop_from)$"), 1, "the pool's own functions, of DPDK"),
 ]
 
