@@ -1,5 +1,6 @@
 //! The command line of pvsd.
 
+use crate::manual::Page;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -25,4 +26,7 @@ pub struct Args {
     /// Deletes the mirror taps with their addresses and routes, and ends.
     #[arg(long, conflicts_with = "check")]
     pub remove_taps: bool,
+    /// Prints a manual page for `man -l -`, and ends: pvsd(8), or pvsd.toml(5).
+    #[arg(long, value_name = "SECTION", num_args = 0..=1, default_missing_value = "8")]
+    pub manual: Option<Page>,
 }

@@ -13,6 +13,7 @@ mod hands;
 mod linux;
 mod logging;
 mod losses;
+mod manual;
 mod plane;
 mod ports;
 mod recovery;
@@ -80,6 +81,10 @@ fn start_anew(cores: &[usize]) -> anyhow::Error {
 }
 
 fn run(args: &args::Args) -> Result<()> {
+    if let Some(page) = args.manual {
+        print!("{}", manual::page(page)?);
+        return Ok(());
+    }
     let config = config::load(args)?;
     if args.check {
         println!("pvsd: {}: good", args.config.display());
