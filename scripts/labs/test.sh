@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2034,SC2154
-# Tests of the labs: `scripts/lab test LAB... | all`. Each lab comes up, shows what the tutorial
+# Tests of the labs: `scripts/lab test LAB... | all | alone | shared`. Each lab comes up, shows what the tutorial
 # shows, shows that this needs pvsd and its workers, and goes down. A table tells what worked in
 # which lab, family and protocol; the last line counts.
 set -euo pipefail
@@ -202,9 +202,12 @@ run_all() {
     fewer_than 1
 }
 
-names=("$@")
-[[ $# -gt 0 ]] || names=("${all_labs[@]}")
-[[ $* != all ]] || names=("${all_labs[@]}")
+case ${*:-all} in
+all) names=("${all_labs[@]}") ;;
+alone) names=("${labs_alone[@]}") ;;
+shared) names=() && for lab in "${all_labs[@]}"; do is_alone "$lab" || names+=("$lab"); done ;;
+*) names=("$@") ;;
+esac
 need_root
 jobs=${PVS_LAB_JOBS:-2}
 logs=$(mktemp -d) results=$(mktemp)
