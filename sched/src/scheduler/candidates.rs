@@ -28,6 +28,11 @@ impl Candidates {
         Self(all(servers).collect())
     }
 
+    /// In the order of the list, and each of weight 1.
+    pub(super) fn equal(servers: &[Server]) -> Self {
+        Self(all(servers).map(|c| Candidate { weight: 1, ..c }).collect())
+    }
+
     /// By descending weight; among equals the earlier one in the list comes first.
     pub(super) fn by_weight(servers: &[Server]) -> Self {
         let mut sorted: Vec<Candidate> = all(servers).collect();
@@ -58,16 +63,15 @@ impl Candidates {
         loads: &L,
         cost: impl Fn(Load) -> u64,
     ) -> Option<&Candidate> {
-        self.least_until(loads, cost, |c| c.weight, |_| false)
+        self.least_until(loads, cost, |_| false)
     }
 
-    /// The same with other weights than the candidates' own, and only up to the first usable one whose load will do
-    /// whatever the others'. Whether a server is overloaded is asked last: of a thousand few get so far.
+    /// The same, but only up to the first usable one whose load will do whatever the others'. Whether a server is
+    /// overloaded is asked last: of a thousand few get so far.
     pub(super) fn least_until<L: Loads>(
         &self,
         loads: &L,
         cost: impl Fn(Load) -> u64,
-        weight: impl Fn(&Candidate) -> u32,
         will_do: impl Fn(Load) -> bool,
     ) -> Option<&Candidate> {
         let mut least = None;
@@ -75,7 +79,7 @@ impl Candidates {
         let (mut least_cost, mut least_weight) = (1, 0);
         for candidate in self.0.iter() {
             let load = loads.load(candidate.index);
-            let (cost, weight) = (cost(load).min(COST_MAX), weight(candidate));
+            let (cost, weight) = (cost(load).min(COST_MAX), candidate.weight);
             let done = will_do(load);
             let lesser = least_cost * u64::from(weight) > cost * u64::from(least_weight);
             if (lesser || done) && !loads.overloaded(candidate.index) {

@@ -7,7 +7,7 @@ use super::{Ask, List, Scheduler};
 use crate::cells::{Load, Loads};
 use pvs_proto::Address;
 
-/// The servers that have a weight.
+/// The servers that have a weight, as if they all had the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Lc(Candidates);
 
@@ -16,14 +16,12 @@ impl Scheduler for Lc {
     type Change = ();
 
     fn build(list: &List<'_>) -> Self {
-        Self(Candidates::listed(list.servers))
+        Self(Candidates::equal(list.servers))
     }
 
     fn start(&self) {}
 
     fn pick<A: Address, L: Loads>(&self, (): &(), _: &Ask<'_, A>, loads: &L) -> Option<usize> {
-        self.0
-            .least_until(loads, Load::overhead, |_| 1, |_| false)
-            .map(Candidate::place)
+        self.0.least(loads, Load::overhead).map(Candidate::place)
     }
 }

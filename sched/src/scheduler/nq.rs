@@ -24,7 +24,7 @@ impl Scheduler for Nq {
     fn pick<A: Address, L: Loads>(&self, (): &(), _: &Ask<'_, A>, loads: &L) -> Option<usize> {
         let idle = |load: Load| load.active == 0;
         self.0
-            .least_until(loads, Load::delay, |c| c.weight, idle)
+            .least_until(loads, Load::delay, idle)
             .map(Candidate::place)
     }
 }
