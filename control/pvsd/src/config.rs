@@ -163,7 +163,7 @@ pub struct TableConfig {
     pub connections: u32,
     /// IPv6 connections; a quarter of the others if not given.
     pub connections6: Option<u32>,
-    /// Real servers over all services.
+    /// Real servers over all services: about 170 bytes each, and as much for each further worker.
     pub servers: u32,
     /// Templates of persistent services over IPv4; a quarter as many fit over IPv6.
     pub templates: u32,
@@ -174,7 +174,7 @@ impl Default for TableConfig {
         Self {
             connections: 1 << 20,
             connections6: None,
-            servers: 4096,
+            servers: pvs_sched::limits::SERVERS_MAX as u32,
             templates: 65_536,
         }
     }
