@@ -23,7 +23,7 @@ pub mod status;
 pub mod store;
 
 pub use clock::{Clock, SystemClock};
-pub use plane::{Connection, Cursor, Lag, Locality, Plane};
+pub use plane::{Connection, Cursor, Lag, Locality, NoPlane, Plane};
 pub use server::{Handle, Server};
 pub use socket::{BindError, SocketConfig};
 pub use store::{Capabilities, Store};

@@ -3,39 +3,15 @@
 use anyhow::{Context, Result, ensure};
 use pvs_control::cli::{self, Asked, Io, Link, LinkError, SystemNames};
 use pvs_control::command::{Command, Tuning};
-use pvs_control::{Connection, Cursor, Lag, Plane, Store};
-use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
+use pvs_control::{NoPlane, Store};
 use std::path::Path;
-use std::time::Duration;
-
-/// Before there are workers: nothing is counted, nobody has to see anything.
-struct NoWorkers;
-
-impl Plane for NoWorkers {
-    fn publish(&mut self, _: Snapshot) {}
-    fn wait_seen(&mut self, _: u64, _: Duration) -> Result<(), Lag> {
-        Ok(())
-    }
-    fn counters(&self, _: ServerIndex) -> Counters {
-        Counters::default()
-    }
-    fn load(&self, _: ServerIndex) -> Load {
-        Load::default()
-    }
-    fn connections(&mut self, _: Cursor, _: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag> {
-        Ok(None)
-    }
-    fn table_size(&self) -> u64 {
-        0
-    }
-}
 
 /// The store itself in place of a socket.
 struct Direct<'a>(&'a mut Store);
 
 impl Link for Direct<'_> {
     fn ask(&mut self, commands: &[Command], asked: Asked<'_>) -> Result<Option<String>, LinkError> {
-        for outcome in self.0.apply_all(commands, &NoWorkers) {
+        for outcome in self.0.apply_all(commands, &NoPlane) {
             asked(outcome).map_err(LinkError::Output)?;
         }
         Ok(None)
@@ -48,7 +24,7 @@ impl Link for Direct<'_> {
 /// One is refused; `config` has judged them before.
 pub fn tune(tunings: &[Tuning], store: &mut Store) -> Result<()> {
     store
-        .apply(&Command::Tune(tunings.to_vec()), &NoWorkers)
+        .apply(&Command::Tune(tunings.to_vec()), &NoPlane)
         .context("[sysctl]")?;
     Ok(())
 }
@@ -64,7 +40,7 @@ pub fn load_marks(file: &Path, store: &mut Store) -> Result<()> {
     })?;
     let rules = cli::parse_marks("rules.marks", &text).with_context(|| shown.to_string())?;
     store
-        .apply(&Command::SetMarks(rules), &NoWorkers)
+        .apply(&Command::SetMarks(rules), &NoPlane)
         .with_context(|| format!("rules.marks {shown}"))?;
     Ok(())
 }

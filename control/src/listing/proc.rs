@@ -1,8 +1,9 @@
 //! The text of `/proc/net/ip_vs`, `ip_vs_conn` and `ip_vs_stats`, as the kernel formats it
 //! (`ip_vs_ctl.c`, `ip_vs_conn.c`): for programs that read these files.
 
+use super::services::protocol_name;
 use crate::reply::{ConnectionView, Figures, ServerView, ServiceView};
-use pvs_sched::config::{AddressFamily, ServiceConfig, ServiceFlags, ServiceKey, Transport};
+use pvs_sched::config::{AddressFamily, ServiceConfig, ServiceFlags, ServiceKey};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -46,11 +47,7 @@ fn service(config: &ServiceConfig) -> String {
             address,
             port,
         } => {
-            let protocol = match protocol {
-                Transport::Tcp => "TCP",
-                Transport::Udp => "UDP",
-                Transport::Sctp => "SCTP",
-            };
+            let protocol = protocol_name(protocol);
             let place = place(address, port);
             match address {
                 IpAddr::V4(_) => format!("{protocol}  {place} {scheduler} {ops} "),

@@ -256,7 +256,8 @@ pub(super) const fn transport(key: &ServiceKey) -> Option<Transport> {
     }
 }
 
-const fn protocol_name(transport: Transport) -> &'static str {
+/// As listings name it.
+pub(super) const fn protocol_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Tcp => "TCP",
         Transport::Udp => "UDP",

@@ -6,8 +6,9 @@ mod workers;
 use super::Detail;
 use super::columns::{Table, wrapped};
 use super::drops;
+use super::services::protocol_name;
 use crate::status::{PortView, ServicesView, StatusView};
-use pvs_sched::config::{AddressFamily, ServiceKey, Transport};
+use pvs_sched::config::{AddressFamily, ServiceKey};
 use serde::Serialize;
 
 /// Entries of a list that are shown if not all are wanted.
@@ -174,11 +175,7 @@ fn service(key: &ServiceKey) -> String {
             address,
             port,
         } => {
-            let protocol = match protocol {
-                Transport::Tcp => "TCP",
-                Transport::Udp => "UDP",
-                Transport::Sctp => "SCTP",
-            };
+            let protocol = protocol_name(protocol);
             format!("{protocol} {}", std::net::SocketAddr::new(address, port))
         }
         ServiceKey::Mark {
