@@ -207,7 +207,7 @@ impl Default for ControlConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// From this level on; tracing's filter syntax is taken too.
+    /// From this level on; a module may have its own: `info,pvs_linux=debug`.
     pub level: String,
 }
 

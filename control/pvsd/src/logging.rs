@@ -2,20 +2,28 @@
 
 use crate::config::LogConfig;
 use anyhow::{Context, Result};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+use tracing_subscriber::{Registry, fmt, reload};
 
 /// Changes the level.
-pub struct Log(reload::Handle<EnvFilter, Registry>);
+pub struct Log(reload::Handle<Targets, Registry>);
 
-fn filter(config: &LogConfig) -> Result<EnvFilter> {
-    EnvFilter::builder().parse(&config.level).with_context(|| {
-        format!(
-            "log.level is {:?}: error, warn, info, debug or trace is expected",
-            config.level
-        )
-    })
+/// A level, or levels of single modules beside it: `info,pvs_linux=debug`.
+fn filter(config: &LogConfig) -> Result<Targets> {
+    // A word alone would be taken for a module whose every line is wanted.
+    let words = config.level.split(',').filter(|part| !part.contains('='));
+    let mut levels = words.map(|word| word.trim().parse::<LevelFilter>());
+    let filter = config.level.parse::<Targets>().ok();
+    filter
+        .filter(|_| levels.all(|level| level.is_ok()))
+        .with_context(|| {
+            format!(
+                "log.level is {:?}: error, warn, info, debug or trace is expected",
+                config.level
+            )
+        })
 }
 
 /// Starts the log.
@@ -44,5 +52,31 @@ impl Log {
         self.0
             .reload(filter(config)?)
             .context("the log level can't be changed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_taken_and_other_words_refused() {
+        let level = |level: &str| {
+            filter(&LogConfig {
+                level: level.into(),
+            })
+        };
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "info,pvs_linux=debug",
+            "pvs_dpdk=trace",
+        ] {
+            assert!(level(good).is_ok(), "{good}");
+        }
+        for bad in ["verbose", "", "info,quiet", "pvs_dpdk=loud"] {
+            assert!(level(bad).is_err(), "{bad}");
+        }
     }
 }
