@@ -14,10 +14,15 @@ pub struct Log(reload::Handle<Targets, Registry>);
 fn filter(config: &LogConfig) -> Result<Targets> {
     // A word alone would be taken for a module whose every line is wanted.
     let words = config.level.split(',').filter(|part| !part.contains('='));
-    let mut levels = words.map(|word| word.trim().parse::<LevelFilter>());
+    let mut levels = words.map(|word| {
+        word.trim()
+            .parse::<LevelFilter>()
+            .ok()
+            .filter(|_| !word.is_empty())
+    });
     let filter = config.level.parse::<Targets>().ok();
     filter
-        .filter(|_| levels.all(|level| level.is_ok()))
+        .filter(|_| levels.all(|level| level.is_some()))
         .with_context(|| {
             format!(
                 "log.level is {:?}: error, warn, info, debug or trace is expected",
