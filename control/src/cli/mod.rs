@@ -29,4 +29,5 @@ pub mod words;
 pub use marks::parse_marks;
 pub use names::{FileNames, Names, SystemNames};
 pub use plan::{Failure, Plan, Show, TableUse, plan};
+pub use restore::commands;
 pub use run::{Asked, Io, Link, LinkError, run};

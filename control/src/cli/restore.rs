@@ -32,30 +32,8 @@ pub(super) enum Line {
 pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> {
     let mut lines = Vec::new();
     for text in input.split('\n') {
-        let words = text.split([' ', '\t', '\r']).filter(|w| !w.is_empty());
-        // A word is a text of C's: a NUL ends it.
-        let words = words.map(|w| w.split('\0').next().unwrap_or_default());
-        let words = words
-            .filter(|w| !matches!(*w, "ipvsadm" | "pvsadm"))
-            .map(str::to_owned);
-        let argv: Vec<String> = std::iter::once(program.to_owned()).chain(words).collect();
-        if argv.len() == 1 {
+        let Some(line) = line(program, text, names) else {
             continue;
-        }
-        let line = match plan_options(&argv, names) {
-            Ok(Plan::Ask { command, show }) => Line::Ask(command, show),
-            Ok(Plan::Help) => Line::Help,
-            Ok(Plan::Version) => Line::Version,
-            // Reading the input again while reading it would never end; words are no rules.
-            Ok(
-                Plan::Restore
-                | Plan::RestoreMarks
-                | Plan::WordHelp(_)
-                | Plan::Table { .. }
-                | Plan::Print(_),
-            ) => Line::Wrong(Failure::NoCommand(program.to_owned())),
-            Err(failure) if failure.ends_restore() => Line::Wrong(failure),
-            Err(failure) => Line::Said(failure),
         };
         let last = matches!(line, Line::Help | Line::Version | Line::Wrong(_));
         lines.push(line);
@@ -64,4 +42,54 @@ pub(super) fn lines(program: &str, input: &str, names: &dyn Names) -> Vec<Line> 
         }
     }
     lines
+}
+
+/// The commands of a file as `-R` reads it, each with the number of its line, from 1; blank lines
+/// have none. What `-R` would answer by a text, or by a message, is what is wrong with a line.
+pub fn commands<'a>(
+    program: &'a str,
+    input: &'a str,
+    names: &'a dyn Names,
+) -> impl Iterator<Item = (usize, Result<Command, String>)> + 'a {
+    (1..)
+        .zip(input.split('\n'))
+        .filter_map(move |(number, text)| {
+            let command = match line(program, text, names)? {
+                Line::Ask(command, _) => Ok(command),
+                Line::Said(failure) | Line::Wrong(failure) => Err(failure.to_string()),
+                Line::Help | Line::WordHelp(_) | Line::Print(_) | Line::Version => {
+                    Err("this is no command".to_owned())
+                }
+            };
+            Some((number, command))
+        })
+}
+
+/// What a line comes to; `None` if it is blank.
+fn line(program: &str, text: &str, names: &dyn Names) -> Option<Line> {
+    let words = text.split([' ', '\t', '\r']).filter(|w| !w.is_empty());
+    // A word is a text of C's: a NUL ends it.
+    let words = words.map(|w| w.split('\0').next().unwrap_or_default());
+    let words = words
+        .filter(|w| !matches!(*w, "ipvsadm" | "pvsadm"))
+        .map(str::to_owned);
+    let argv: Vec<String> = std::iter::once(program.to_owned()).chain(words).collect();
+    if argv.len() == 1 {
+        return None;
+    }
+    Some(match plan_options(&argv, names) {
+        Ok(Plan::Ask { command, show }) => Line::Ask(command, show),
+        Ok(Plan::Help) => Line::Help,
+        Ok(Plan::Version) => Line::Version,
+        // Reading the input again while reading it would never end; words are no rules.
+        Ok(
+            Plan::Restore
+            | Plan::RestoreMarks
+            | Plan::WordHelp(_)
+            | Plan::Table { .. }
+            | Plan::Print(_),
+        ) => Line::Wrong(Failure::NoCommand(program.to_owned())),
+        Err(failure) if failure.ends_restore() => Line::Wrong(failure),
+        Err(failure) => Line::Said(failure),
+    })
 }
