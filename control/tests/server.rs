@@ -399,23 +399,6 @@ fn pvsadm(path: &std::path::Path, line: &[&str], input: &str) -> (u8, String, St
 }
 
 #[test]
-fn a_large_restore_and_its_listing() {
-    let running = Running::start();
-    let mut input = String::new();
-    for service in 0..20 {
-        input += &format!("-A -t 10.0.0.{service}:80 -s rr\n");
-        for server in 0..200 {
-            input += &format!("-a -t 10.0.0.{service}:80 -r 10.0.1.{server}:80 -m\n");
-        }
-    }
-    let (status, output, errors) = pvsadm(&running.path, &["pvsadm", "-R"], &input);
-    assert_eq!((status, output.as_str(), errors.as_str()), (0, "", ""));
-    assert_eq!(running.published(), 1);
-    let (_, saved, _) = pvsadm(&running.path, &["ipvsadm", "-Sn"], "");
-    assert_eq!(saved.replace(" -w 1", ""), input);
-}
-
-#[test]
 fn a_status_with_long_lists_comes_in_parts() {
     let running = Running::start();
     let address = |n: u32| AddressView {
