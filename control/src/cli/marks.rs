@@ -8,6 +8,9 @@ use pvs_proto::Protocol;
 use pvs_sched::marks::{Action, MarkRule, PortRange, Prefix};
 use std::net::IpAddr;
 
+/// What is done with the rules.
+pub(super) const WORDS: [&str; 6] = ["list", "add", "delete", "flush", "save", "restore"];
+
 /// The options of a rule, and where it goes.
 pub(super) const OPTIONS: &[Row] = &[
     value(
@@ -114,7 +117,8 @@ pub(super) fn plan(given: &Given) -> Result<Plan, String> {
         ("delete", None) if has_rule => Ok(change(Command::DeleteMarkRule(rule(given)?))),
         ("delete", None) => Err("delete which rule? give its number, or what it says".to_owned()),
         _ => Err(format!(
-            "no such word: {word} (there are list, add, delete, flush, save, restore)"
+            "no such word: {word} (there are {})",
+            WORDS.join(", ")
         )),
     }
 }

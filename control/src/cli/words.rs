@@ -13,6 +13,7 @@ use super::plan::{Failure, Plan, Show, TableUse};
 use super::tokens::Tokens;
 use crate::command::{Command, Tuning};
 use crate::listing::{Detail, ProcFile};
+use pvs_sched::tunables::TUNABLES;
 use std::path::Path;
 
 /// A word.
@@ -28,10 +29,21 @@ pub struct Word {
     pub about: &'static str,
     /// Its options.
     pub options: &'static [Row],
-    /// It takes arguments.
-    pub arguments: bool,
+    /// What it takes behind its options.
+    pub arguments: Arguments,
     /// What it asks for, or what is wrong with what was given.
     plan: fn(&Given) -> Result<Plan, String>,
+}
+
+/// What a word takes behind its options.
+#[derive(Clone, Copy, Debug)]
+pub enum Arguments {
+    /// Nothing.
+    None,
+    /// A file.
+    File,
+    /// Words, of which these come first.
+    Names(fn() -> Vec<&'static str>),
 }
 
 impl PartialEq for Word {
@@ -113,7 +125,7 @@ pub static WORDS: &[Word] = &[
         help: "make the rules in a file the running ones",
         about: APPLY,
         options: &[DRY_RUN, HELP],
-        arguments: true,
+        arguments: Arguments::File,
         plan: |given| match given.has("dry-run") {
             true => table(given, TableUse::DryRun),
             false => table(given, TableUse::Apply),
@@ -125,7 +137,7 @@ pub static WORDS: &[Word] = &[
         help: "what apply would change",
         about: DIFF,
         options: &[HELP],
-        arguments: true,
+        arguments: Arguments::File,
         plan: |given| table(given, TableUse::Diff),
     },
     Word {
@@ -134,7 +146,7 @@ pub static WORDS: &[Word] = &[
         help: "whether a file of rules can be read",
         about: CHECK,
         options: &[HELP],
-        arguments: true,
+        arguments: Arguments::File,
         plan: |given| table(given, TableUse::Check),
     },
     Word {
@@ -143,7 +155,7 @@ pub static WORDS: &[Word] = &[
         help: "print a file of /proc/net as the kernel does",
         about: PROC,
         options: &[HELP],
-        arguments: true,
+        arguments: Arguments::Names(|| vec!["ip_vs", "ip_vs_conn", "ip_vs_stats"]),
         plan: proc,
     },
     Word {
@@ -152,7 +164,7 @@ pub static WORDS: &[Word] = &[
         help: "print what a shell reads to complete command lines",
         about: COMPLETIONS,
         options: &[HELP],
-        arguments: true,
+        arguments: Arguments::Names(|| vec!["bash", "zsh", "fish"]),
         plan: shell_completions,
     },
     Word {
@@ -161,7 +173,7 @@ pub static WORDS: &[Word] = &[
         help: "print the manual page, for man -l -",
         about: "Prints pvsadm(8) as man reads it: `pvsadm manual | man -l -'.",
         options: &[HELP],
-        arguments: false,
+        arguments: Arguments::None,
         plan: |_| Ok(Plan::Print(manual())),
     },
     Word {
@@ -170,7 +182,7 @@ pub static WORDS: &[Word] = &[
         help: "how the director is: ports, workers, Linux, losses",
         about: STATUS,
         options: &[ALL, JSON, HELP],
-        arguments: false,
+        arguments: Arguments::None,
         plan: |given| Ok(ask(Command::Status, given)),
     },
     Word {
@@ -179,7 +191,7 @@ pub static WORDS: &[Word] = &[
         help: "why packets were lost, and how many",
         about: DROPS,
         options: &[ALL, JSON, HELP],
-        arguments: false,
+        arguments: Arguments::None,
         plan: |given| Ok(ask(Command::Drops, given)),
     },
     Word {
@@ -188,7 +200,7 @@ pub static WORDS: &[Word] = &[
         help: "shows or sets what net.ipv4.vs is in the kernel",
         about: SYSCTL,
         options: &[JSON, HELP],
-        arguments: true,
+        arguments: Arguments::Names(|| TUNABLES.iter().map(|tunable| tunable.name).collect()),
         plan: sysctl,
     },
     Word {
@@ -197,7 +209,7 @@ pub static WORDS: &[Word] = &[
         help: "what would become of a client's packet, and why",
         about: explain::ABOUT,
         options: explain::OPTIONS,
-        arguments: false,
+        arguments: Arguments::None,
         plan: explain::plan,
     },
     Word {
@@ -206,7 +218,7 @@ pub static WORDS: &[Word] = &[
         help: "rules that give packets a firewall mark, or drop them",
         about: marks::ABOUT,
         options: marks::OPTIONS,
-        arguments: true,
+        arguments: Arguments::Names(|| marks::WORDS.to_vec()),
         plan: marks::plan,
     },
 ];
@@ -359,7 +371,9 @@ pub(super) fn plan(program: &str, word: &str, rest: &[String]) -> Result<Plan, F
         return Ok(Plan::WordHelp(word));
     }
     match given.arguments.first() {
-        Some(left) if !word.arguments => Err(wrong(format!("unexpected argument {left}"))),
+        Some(left) if matches!(word.arguments, Arguments::None) => {
+            Err(wrong(format!("unexpected argument {left}")))
+        }
         _ => (word.plan)(&given).map_err(wrong),
     }
 }
