@@ -1,5 +1,5 @@
 //! Namespaces of the tests' own: made under unique names, removed also when a test panics.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use pvs_dataplane::fib::PortIndex;
 use pvs_linux::mirror::InterfaceState;

@@ -1,6 +1,9 @@
 //! What the tests share. Each test is a program of its own, since DPDK starts once in a process.
 
-#![allow(dead_code)]
+#![allow(
+    dead_code,
+    reason = "each test file is a process of its own and uses a part"
+)]
 
 use pvs_dataplane::port::{BURST, Batch, Buf, Pool, Port};
 use pvs_dpdk::{DpdkPort, Eal, EalConfig, HugepageUse, Mbuf};
