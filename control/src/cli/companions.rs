@@ -8,7 +8,8 @@ use std::path::Path;
 pub(super) enum Companion {
     /// The same as this argument vector.
     Words(Vec<String>),
-    /// The same, behind [`CLEAR`].
+    /// The same, behind [`CLEAR`]. What is wrong with a line is told by the name of the program that
+    /// the script calls.
     Restore(Vec<String>),
     /// Its usage: `-h`, or an option that it does not have.
     Usage,
@@ -27,12 +28,16 @@ pub(super) const SAVE_USAGE: &str = "usage: ipvsadm-save [-n]
 pub(super) fn companion(argv: &[String]) -> Option<Companion> {
     let (program, words) = argv.split_first()?;
     let name = Path::new(program).file_name()?.to_str()?;
-    let with = |flags: &[&str]| -> Vec<String> {
-        let flags = flags.iter().map(ToString::to_string);
-        std::iter::once(program.clone()).chain(flags).collect()
+    let with = |program: &str, flags: &[&str]| -> Vec<String> {
+        let flags = flags.iter().copied();
+        std::iter::once(program)
+            .chain(flags)
+            .map(str::to_owned)
+            .collect()
     };
     match name {
-        "ipvsadm-restore" | "pvsadm-restore" => Some(Companion::Restore(with(&["-R"]))),
+        "ipvsadm-restore" => Some(Companion::Restore(with("ipvsadm", &["-R"]))),
+        "pvsadm-restore" => Some(Companion::Restore(with("pvsadm", &["-R"]))),
         "ipvsadm-save" | "pvsadm-save" => {
             let options = words.iter().map_while(|word| word.strip_prefix('-'));
             let mut letters = options.flat_map(str::chars).peekable();
@@ -41,7 +46,7 @@ pub(super) fn companion(argv: &[String]) -> Option<Companion> {
                 return Some(Companion::Usage);
             }
             let flags: &[&str] = if numeric { &["-S", "-n"] } else { &["-S"] };
-            Some(Companion::Words(with(flags)))
+            Some(Companion::Words(with(program, flags)))
         }
         _ => None,
     }
@@ -72,11 +77,14 @@ mod tests {
         );
         assert_eq!(called("ipvsadm-save extra -h"), words("ipvsadm-save -S"));
         assert_eq!(called("ipvsadm-save -nh"), Some(Companion::Usage));
-        let restore = ["ipvsadm-restore", "-R"].map(str::to_owned).to_vec();
-        assert_eq!(
-            called("ipvsadm-restore -h"),
-            Some(Companion::Restore(restore))
-        );
+        for (line, name) in [
+            ("ipvsadm-restore -h", "ipvsadm"),
+            ("/usr/local/sbin/ipvsadm-restore", "ipvsadm"),
+            ("pvsadm-restore", "pvsadm"),
+        ] {
+            let restore = [name, "-R"].map(str::to_owned).to_vec();
+            assert_eq!(called(line), Some(Companion::Restore(restore)), "{line}");
+        }
     }
 
     #[test]
