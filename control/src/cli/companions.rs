@@ -8,15 +8,21 @@ use std::path::Path;
 pub(super) enum Companion {
     /// The same as this argument vector.
     Words(Vec<String>),
-    /// The same, behind [`CLEAR`]. What is wrong with a line is told by the name of the program that
+    /// The same, with [`restored`] as its input. What is wrong with a line is told by the name of the program that
     /// the script calls.
     Restore(Vec<String>),
     /// Its usage: `-h`, or an option that it does not have.
     Usage,
 }
 
-/// What ipvsadm-restore does before it reads rules, as a line of them.
-pub(super) const CLEAR: &str = "-C\n";
+/// What ipvsadm-restore makes of its input: the table is cleared first, and lines that begin with `#`,
+/// which ipvsadm itself refuses, are passed over.
+pub(super) fn restored(input: &str) -> String {
+    let rules = input
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with('#'));
+    std::iter::once("-C\n").chain(rules).collect()
+}
 
 /// How ipvsadm-save is used.
 pub(super) const SAVE_USAGE: &str = "usage: ipvsadm-save [-n]
@@ -54,7 +60,7 @@ pub(super) fn companion(argv: &[String]) -> Option<Companion> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Companion, companion};
+    use super::{Companion, companion, restored};
 
     fn called(line: &str) -> Option<Companion> {
         let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
@@ -85,6 +91,15 @@ mod tests {
             let restore = [name, "-R"].map(str::to_owned).to_vec();
             assert_eq!(called(line), Some(Companion::Restore(restore)), "{line}");
         }
+    }
+
+    #[test]
+    fn restoring_clears_the_table_and_passes_over_comments() {
+        assert_eq!(
+            restored("# c\n-A -f 1\n#\n #\n-A -f 2"),
+            "-C\n-A -f 1\n #\n-A -f 2"
+        );
+        assert_eq!(restored("#"), "-C\n");
     }
 
     #[test]

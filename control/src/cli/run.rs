@@ -1,6 +1,6 @@
 //! A command line from its words to its exit status.
 
-use super::companions::{CLEAR, Companion, SAVE_USAGE, companion};
+use super::companions::{Companion, SAVE_USAGE, companion, restored};
 use super::help::{help, version, word_help};
 use super::marks::parse_marks;
 use super::names::Names;
@@ -91,10 +91,10 @@ pub fn run(
     io: &mut Io<'_>,
 ) -> io::Result<u8> {
     let words;
-    let mut first = "";
+    let mut restores = false;
     let argv = match companion(argv) {
         Some(Companion::Restore(translated)) => {
-            first = CLEAR;
+            restores = true;
             words = translated;
             words.as_slice()
         }
@@ -135,9 +135,13 @@ pub fn run(
             }
         }
         Ok(Plan::Restore) => {
-            let mut input = first.as_bytes().to_vec();
+            let mut input = Vec::new();
             io.input.read_to_end(&mut input)?;
-            lines(program, &String::from_utf8_lossy(&input), names)
+            let mut input = String::from_utf8_lossy(&input).into_owned();
+            if restores {
+                input = restored(&input);
+            }
+            lines(program, &input, names)
         }
         Err(failure) => vec![Line::Wrong(failure)],
     };
