@@ -78,7 +78,7 @@ pub fn sctp_chunk(src: u16, dst: u16, tag: u32, kind: u8, body: &[u8]) -> Vec<u8
     [header.as_bytes(), chunk.as_bytes(), body].concat()
 }
 
-/// An IP packet around a transport segment, whose checksum is filled in.
+/// An IP packet around a transport segment, whose checksum is filled in where its protocol is known to have one.
 ///
 /// # Panics
 /// If the addresses are of two families.
@@ -87,7 +87,9 @@ pub fn ip(src: IpAddr, dst: IpAddr, protocol: Protocol, mut segment: Vec<u8>) ->
     match (src, dst) {
         (IpAddr::V4(s), IpAddr::V4(d)) => {
             let (s, d) = (Addr4::from(s), Addr4::from(d));
-            let _ = checksum::fill(s, d, protocol, &mut segment, Offload::Software);
+            if has_checksum(protocol) {
+                let _ = checksum::fill(s, d, protocol, &mut segment, Offload::Software);
+            }
             let mut header = ipv4::Header {
                 version_ihl: ipv4::Header::PLAIN,
                 tos: 0,
@@ -105,7 +107,9 @@ pub fn ip(src: IpAddr, dst: IpAddr, protocol: Protocol, mut segment: Vec<u8>) ->
         }
         (IpAddr::V6(s), IpAddr::V6(d)) => {
             let (s, d) = (Addr6::from(s), Addr6::from(d));
-            let _ = checksum::fill(s, d, protocol, &mut segment, Offload::Software);
+            if has_checksum(protocol) {
+                let _ = checksum::fill(s, d, protocol, &mut segment, Offload::Software);
+            }
             let header = ipv6::Header {
                 version_class_flow: (6u32 << 28).into(),
                 payload_len: (segment.len() as u16).into(),
@@ -118,6 +122,11 @@ pub fn ip(src: IpAddr, dst: IpAddr, protocol: Protocol, mut segment: Vec<u8>) ->
         }
         _ => unreachable_families(),
     }
+}
+
+fn has_checksum(protocol: Protocol) -> bool {
+    let icmp = [Protocol::ICMP, Protocol::ICMPV6];
+    protocol.has_ports() || icmp.contains(&protocol)
 }
 
 #[allow(clippy::panic)] // a mistake of the test that calls it
@@ -171,5 +180,34 @@ fn ethertype(packet: &[u8]) -> u16 {
     match packet.first() {
         Some(b) if b >> 4 == 6 => ethernet::IPV6,
         _ => ethernet::IPV4,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_a_checksum_gets_one() {
+        let pairs = [["10.0.0.1", "10.0.0.2"], ["fd00::1", "fd00::2"]];
+        for pair in pairs {
+            let [src, dst] = pair.map(|addr| addr.parse::<IpAddr>().unwrap());
+            let payload = |protocol| {
+                let packet = ip(src, dst, protocol, vec![0; 24]);
+                packet.get(packet.len() - 24..).unwrap().to_vec()
+            };
+            for protocol in [Protocol(2), Protocol::IPIP, Protocol::GRE, Protocol(89)] {
+                assert_eq!(payload(protocol), [0; 24], "{protocol:?}");
+            }
+            for protocol in [
+                Protocol::TCP,
+                Protocol::UDP,
+                Protocol::ICMP,
+                Protocol::ICMPV6,
+            ] {
+                assert_ne!(payload(protocol), [0; 24], "{protocol:?}");
+            }
+        }
     }
 }

@@ -8,78 +8,39 @@
 
 mod common;
 
-use common::{CLIENT, director, with_ttl};
-use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use common::dns::{CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6};
+use common::icmp::{Told, told};
+use common::{director, with_ttl};
+use etherparse::{NetSlice, SlicedPacket};
 use pvs_dataplane::fib::Target;
 use pvs_oracle::frames::{self, from_client, from_server, udp};
 use pvs_oracle::scenario::at;
 use pvs_oracle::{Director, Side, laboratory_with};
-use pvs_proto::checksum::Sum;
 use pvs_proto::{Addr4, Addr6, V4, V6};
 use pvs_sched::{Counters, Method, ServerIndex, Transport};
 use std::net::IpAddr;
 
-const VIP: &str = "10.0.0.100:53";
-const VIP6: &str = "[fd00::100]:53";
-const CLIENT6: &str = "[fd77::1]:4001";
-const SERVER: &str = "192.168.1.1:53";
-const SERVER6: &str = "[fd01::1]:53";
-
 const METHODS: [Method; 3] = [Method::Masquerade, Method::Route, Method::Tunnel];
 
-/// An error as an independent decoder reads it.
-#[derive(Debug, PartialEq, Eq)]
-struct Told {
-    from: IpAddr,
-    to: IpAddr,
-    /// Type and code.
-    what: (u8, u8),
-    /// The word behind the checksum.
-    rest: u32,
-    quote: Vec<u8>,
-}
-
-fn told(frame: &[u8]) -> Told {
+/// An error of the director's own, as an independent decoder reads it.
+fn own(frame: &[u8]) -> Told {
     let packet = SlicedPacket::from_ethernet(frame).unwrap();
-    let (from, to): (IpAddr, IpAddr) = match packet.net.as_ref().unwrap() {
+    match packet.net.as_ref().unwrap() {
         NetSlice::Ipv4(ip) => {
             let h = ip.header();
-            assert_eq!(h.header_checksum(), h.to_header().calc_header_checksum());
             assert_eq!(usize::from(h.total_len()), frame.len() - 14);
             assert!(frame.len() - 14 <= 576);
-            assert_eq!((frame[15], h.ttl(), h.dont_fragment()), (0xc0, 64, false));
-            (h.source_addr().into(), h.destination_addr().into())
+            assert_eq!((frame[15], h.dont_fragment()), (0xc0, false));
         }
         NetSlice::Ipv6(ip) => {
             let h = ip.header();
             assert_eq!(usize::from(h.payload_length()), frame.len() - 54);
             assert!(frame.len() - 14 <= 1280);
-            assert_eq!((h.traffic_class(), h.hop_limit()), (0, 64));
-            (h.source_addr().into(), h.destination_addr().into())
+            assert_eq!(h.traffic_class(), 0);
         }
         other => panic!("{other:?}"),
-    };
-    let bytes = match packet.transport.as_ref().unwrap() {
-        TransportSlice::Icmpv4(icmp) => {
-            assert_eq!(Sum::of(icmp.slice()).finish(), 0, "ICMP checksum");
-            icmp.slice()
-        }
-        TransportSlice::Icmpv6(icmp) => {
-            let (IpAddr::V6(src), IpAddr::V6(dst)) = (from, to) else {
-                panic!("ICMPv6 in IPv6")
-            };
-            assert!(icmp.is_checksum_valid(src.octets(), dst.octets()));
-            icmp.slice()
-        }
-        other => panic!("{other:?}"),
-    };
-    Told {
-        from,
-        to,
-        what: (bytes[0], bytes[1]),
-        rest: u32::from_be_bytes(bytes[4..8].try_into().unwrap()),
-        quote: bytes[8..].to_vec(),
     }
+    told(&frame[14..])
 }
 
 /// Sends a packet in by a side; the one error that comes back there.
@@ -96,7 +57,7 @@ fn answer(d: &mut Director, side: Side, packet: &[u8]) -> Told {
         Side::Server => (frames::server_mac(1), frames::DIRECTOR_SERVER_MAC),
     };
     assert_eq!((&out[0].1[..6], &out[0].1[6..12]), (&to.0[..], &from.0[..]));
-    told(&out[0].1)
+    own(&out[0].1)
 }
 
 /// Both families: client, service, server, and the numbers of their errors.
@@ -151,6 +112,7 @@ impl Family {
         Told {
             from: at(self.vip).ip(),
             to: at(self.client).ip(),
+            ttl: 64,
             what,
             rest,
             quote: quote[..quote.len().min(self.quote_max)].to_vec(),

@@ -8,11 +8,9 @@
 )]
 
 mod common;
-#[path = "common/pieces.rs"]
-mod pieces_of;
 
+use common::pieces::{ID, joined, pieces, without_df};
 use common::{CLIENT, SERVER, VIP, director, seen};
-use pieces_of::{ID, joined, pieces, without_df};
 use pvs_dataplane::punt::PuntClass;
 use pvs_oracle::frames::{CLIENT_MAC, DIRECTOR_CLIENT_MAC, ethernet, from_client, tcp, udp};
 use pvs_oracle::scenario::at;

@@ -8,11 +8,9 @@
 )]
 
 mod common;
-#[path = "common/pieces.rs"]
-mod pieces_of;
 
+use common::pieces::{Random, by, joined, pieces, without_df};
 use common::{SERVER, VIP, one, seen, service, snapshot};
-use pieces_of::{Random, by, joined, pieces, without_df};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::handover::HANDOVER_RING_MAX;
 use pvs_dataplane::steering::{Steering, Toeplitz};

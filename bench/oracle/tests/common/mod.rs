@@ -8,7 +8,12 @@
     missing_docs
 )]
 
+pub mod dns;
+pub mod icmp;
+pub mod pieces;
+
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use pvs_oracle::frames::from_client;
 use pvs_oracle::scenario::{self, at};
 use pvs_oracle::{Director, Side};
 use pvs_proto::MacAddr;
@@ -134,4 +139,13 @@ pub fn first_piece(mut packet: Vec<u8>) -> Vec<u8> {
     packet[6..8].copy_from_slice(&[0x20, 0]);
     let ttl = packet[8];
     with_ttl(packet, ttl)
+}
+
+/// Sends a client's packet; the one frame that comes out, which is for a server.
+pub fn sent(d: &mut Director, packet: &[u8]) -> Vec<u8> {
+    let mut out = d.send(Side::Client, &from_client(packet)).unwrap();
+    assert_eq!(out.len(), 1, "{:?}", d.losses());
+    let (side, frame) = out.remove(0);
+    assert_eq!(side, Side::Server);
+    frame
 }

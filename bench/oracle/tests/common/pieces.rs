@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     missing_docs
@@ -149,4 +150,20 @@ pub fn by(side: Side, out: Vec<(Side, Vec<u8>)>) -> Vec<Vec<u8>> {
 /// The lengths of the packets in frames.
 pub fn lengths(frames: &[Vec<u8>]) -> Vec<usize> {
     frames.iter().map(|frame| frame.len() - 14).collect()
+}
+
+/// The packet that frames carry which are the pieces of one, in order, without options or other extension headers.
+pub fn whole(frames: &[Vec<u8>]) -> Vec<u8> {
+    let (protocol, data) = joined(frames);
+    let first = &frames[0][14..];
+    if first[0] >> 4 == 6 {
+        let mut packet = [&first[..40], &data].concat();
+        packet[4..6].copy_from_slice(&(data.len() as u16).to_be_bytes());
+        packet[6] = protocol;
+        return packet;
+    }
+    let mut packet = [&first[..20], &data].concat();
+    packet[2..4].copy_from_slice(&(20 + data.len() as u16).to_be_bytes());
+    packet[6..8].fill(0);
+    fix(packet)
 }

@@ -1,48 +1,18 @@
 //! The tunnel method: every byte of the outer header, in all four pairs of families, and what fits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs
-)]
 
-mod common;
-
-use common::{CLIENT, director, service, snapshot};
+use crate::common::dns::{CLIENT, CLIENT6, PAIRS, SERVER, SERVER6, VIP, VIP6};
+use crate::common::{director, sent, service, snapshot};
 use etherparse::{IpNumber, NetSlice, SlicedPacket};
 use pvs_dataplane::fib::{FibBuilder, Interface, Neighbour, OwnAddress, Target};
-use pvs_oracle::frames::{self, from_client, server_mac, udp};
-use pvs_oracle::scenario::{self, at};
-use pvs_oracle::{Director, Side, laboratory_with};
+use pvs_oracle::frames::{from_client, server_mac, udp};
+use pvs_oracle::scenario::at;
+use pvs_oracle::{Director, Side, frames, laboratory_with, scenario};
 use pvs_proto::{Addr4, Addr6, MacAddr, V4, V6, VlanId};
 use pvs_sched::{Counters, Load, Method, ServerIndex, Transport};
 use std::net::IpAddr;
 
-const VIP: &str = "10.0.0.100:53";
-const VIP6: &str = "[fd00::100]:53";
-const CLIENT6: &str = "[fd77::1]:4001";
-const SERVER: &str = "192.168.1.1:53";
-const SERVER6: &str = "[fd01::1]:53";
-
-/// Client, service and server for each pair of families: inner, then outer.
-const PAIRS: [(&str, &str, &str); 4] = [
-    (CLIENT, VIP, SERVER),
-    (CLIENT6, VIP6, SERVER6),
-    (CLIENT6, VIP6, SERVER),
-    (CLIENT, VIP, SERVER6),
-];
-
 fn tunnel(vip: &str, server: &str) -> Director {
     director(Transport::Udp, vip, &[(server, Method::Tunnel)])
-}
-
-/// Sends a client's packet; the frame for the server.
-fn sent(d: &mut Director, packet: &[u8]) -> Vec<u8> {
-    let mut out = d.send(Side::Client, &from_client(packet)).unwrap();
-    assert_eq!(out.len(), 1, "{:?}", d.losses());
-    let (side, frame) = out.remove(0);
-    assert_eq!(side, Side::Server);
-    frame
 }
 
 /// What an independent decoder reads in an outer header: source, destination, what is in it, hop

@@ -1,35 +1,14 @@
 //! GUE and GRE tunnels: every byte between the outer header and the packet within, in all pairs of families,
 //! and what fits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs
-)]
 
-mod common;
-
-use common::{CLIENT, snapshot};
+use crate::common::dns::{CLIENT, PAIRS, SERVER, SERVER6, VIP};
+use crate::common::{sent, snapshot};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pvs_oracle::frames::{from_client, udp};
-use pvs_oracle::scenario::{self, at};
-use pvs_oracle::{Director, Side, laboratory_with};
+use pvs_oracle::scenario::at;
+use pvs_oracle::{Director, Side, laboratory_with, scenario};
 use pvs_sched::{Method, ServerConfig, ServerIndex, Transport, Tunnel, TunnelKind};
 use std::collections::BTreeSet;
-
-const VIP: &str = "10.0.0.100:53";
-const VIP6: &str = "[fd00::100]:53";
-const CLIENT6: &str = "[fd77::1]:4001";
-const SERVER: &str = "192.168.1.1:53";
-const SERVER6: &str = "[fd01::1]:53";
-
-/// Client, service and server for each pair of families: inner, then outer.
-const PAIRS: [(&str, &str, &str); 4] = [
-    (CLIENT, VIP, SERVER),
-    (CLIENT6, VIP6, SERVER6),
-    (CLIENT6, VIP6, SERVER),
-    (CLIENT, VIP, SERVER6),
-];
 
 /// Every kind, and what it puts between.
 const KINDS: [(TunnelKind, u16, usize); 5] = [
@@ -56,14 +35,6 @@ fn tunnel(vip: &str, server: &str, kind: TunnelKind, flags: u16) -> Director {
         Some(service.with_server(ServerIndex(1), config)),
     ));
     d
-}
-
-fn sent(d: &mut Director, packet: &[u8]) -> Vec<u8> {
-    let mut out = d.send(Side::Client, &from_client(packet)).unwrap();
-    assert_eq!(out.len(), 1, "{:?}", d.losses());
-    let (side, frame) = out.remove(0);
-    assert_eq!(side, Side::Server);
-    frame
 }
 
 /// The one's complement sum of 16-bit words, as RFC 1071 has it in words.

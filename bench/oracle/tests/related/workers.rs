@@ -1,0 +1,70 @@
+//! Errors that another worker receives than the one that owns the connection.
+
+use crate::common::icmp::{addr, icmp, one, told};
+use crate::common::{service, snapshot};
+use crate::support::{VIP, about_tunnel};
+use pvs_dataplane::engine::EngineConfig;
+use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_oracle::frames::{from_client, from_server, udp};
+use pvs_oracle::scenario::at;
+use pvs_oracle::{Director, Side};
+use pvs_sched::{Method, Transport};
+
+#[test]
+fn an_error_reaches_the_worker_that_owns_the_connection() {
+    const WORKERS: u16 = 4;
+    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
+    let queues = (0..128).map(|n| n % WORKERS).collect();
+    let nic = Steering::nic(WORKERS, Toeplitz::new(&key, queues).unwrap());
+    for (steering, method) in [
+        (Steering::ring(WORKERS), Method::Masquerade),
+        (nic.clone(), Method::Masquerade),
+        (Steering::ring(WORKERS), Method::Tunnel),
+        (nic, Method::Tunnel),
+    ] {
+        let config = EngineConfig::default();
+        let queues = WORKERS.into();
+        let mut d = Director::several(config, &[], 4096, steering, queues).unwrap();
+        let servers = [("192.168.1.1:53", method)];
+        d.configure(snapshot(1, Some(service(Transport::Udp, VIP, &servers))));
+        let mut handed = 0;
+        for n in 0..64u16 {
+            let client = at(&format!("10.9.0.{}:{}", 1 + n % 9, 4000 + n));
+            let request = udp(client, at(VIP), b"question");
+            let out = d.send_by(Side::Client, 0, &from_client(&request)).unwrap();
+            one(&d, Side::Server, out);
+            // By any queue: who receives it knows nothing of the connection.
+            let queue = usize::from(n) % queues;
+            let before = d.handles().iter().map(|h| h.stats.totals().handed_over);
+            let before: u64 = before.sum();
+            let error = match method {
+                Method::Tunnel => about_tunnel((3, 1), 0, &request),
+                _ => {
+                    let seen = udp(client, at("192.168.1.1:53"), b"question");
+                    from_server(7, &icmp(addr("192.168.1.7"), client.ip(), (3, 1), 0, &seen))
+                }
+            };
+            let out = d.send_by(Side::Server, queue, &error).unwrap();
+            let told = told(&one(&d, Side::Client, out));
+            assert_eq!((told.from, told.to), (at(VIP).ip(), client.ip()));
+            let after = d.handles().iter().map(|h| h.stats.totals().handed_over);
+            let hops = after.sum::<u64>() - before;
+            assert!(hops <= 1, "{hops} workers passed it on");
+            handed += hops;
+            let error = icmp(
+                client.ip(),
+                at(VIP).ip(),
+                (3, 3),
+                0,
+                &udp(at(VIP), client, b"a"),
+            );
+            let out = d
+                .send_by(Side::Client, queue, &from_client(&error))
+                .unwrap();
+            one(&d, Side::Server, out);
+        }
+        assert!(handed > 20, "{handed}");
+        assert_eq!(d.losses(), []);
+        assert_eq!(d.punted(), []);
+    }
+}
