@@ -47,14 +47,15 @@ fn fate(d: &mut Director, side: Side, name: &str, frame: &[u8]) -> Fate {
     let before: BTreeMap<_, _> = d.losses().into_iter().collect();
     let free = d.free_buffers();
     let told = d.totals().icmp_sent;
-    let out = d.send(side, frame).unwrap();
-    let told = (d.totals().icmp_sent - told) as usize;
+    let mut out = d.send(side, frame).unwrap();
     let punted = d.punted();
     let waits = d.free_buffers() == free - 1;
     if waits {
         // The longest that a piece waits, and a second.
         d.sleep_ms(61_000);
+        out.extend(d.collect());
     }
+    let told = (d.totals().icmp_sent - told) as usize;
     let lost: Vec<&'static str> = d
         .losses()
         .into_iter()

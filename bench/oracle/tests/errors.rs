@@ -234,10 +234,10 @@ fn a_server_is_told_by_the_interface_that_it_is_on() {
 #[test]
 fn what_is_never_answered() {
     let f = &FAMILIES[0];
-    // Fragments of what is never whole, sources that are none, groups; and what is Linux's.
+    // Later fragments of what is never whole, sources that are none, groups; and what is Linux's.
     let mut d = director(Transport::Udp, f.vip, &[]);
     let mut fragment = f.request(8);
-    fragment[6] = 0x20;
+    fragment[7] = 0x20;
     let martian = udp(at("127.0.0.1:1"), at(VIP), b"x");
     let group = udp(at(CLIENT), at("224.0.0.1:53"), b"x");
     for packet in [with_ttl(fragment, 64), martian, with_ttl(group, 1)] {

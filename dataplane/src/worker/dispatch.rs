@@ -1,9 +1,10 @@
 //! The last stage: every packet of the burst goes out, to Linux, into the waiting room, or is freed.
 
-use super::cut::{self, Cut, Exit, Outlet, Place6};
+use super::cut::{self, Exit, Outlet};
 use super::datagram::{self, Origin};
-use super::gather::Complete;
 use super::lane::{Verdict, Verdicts};
+use super::pieces::Complete;
+use super::plan::{Cut, Place6};
 use super::{Access, Lineup, Shared, State, View, local};
 use crate::fib::PortIndex;
 use crate::handover::{HandOver, Handed, Purpose};

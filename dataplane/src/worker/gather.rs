@@ -1,17 +1,14 @@
 //! Datagrams that come in pieces: each piece waits in its own buffer until all of them are there.
 //!
 //! As `ip_fragment.c` and `nf_conntrack_reasm.c` have it: a datagram is its source, destination, protocol and
-//! identification; it has 30 seconds (IPv6: 60, RFC 8200 section 4.5) from its first piece on; a piece that came before
-//! is dropped, one that overlaps others ends the datagram (RFC 5722), and so does one that contradicts them about the
-//! length. Nothing is copied. What is held is bounded in pieces and datagrams: in a full place a newcomer takes the
+//! identification; it has 30 seconds (IPv6: 60, RFC 8200 section 4.5) from its first piece on. Nothing is copied. What is held is bounded in pieces and datagrams: in a full place a newcomer takes the
 //! place of the datagram that has waited longest, since the pieces of one that is whole come together within
 //! milliseconds.
 
+use super::pieces::{Complete, Held, Partial};
 use crate::port::Buf;
 use crate::reason::DropReason;
 use crate::table::Tuple;
-use arrayvec::ArrayVec;
-use pvs_proto::parse::Piece;
 use pvs_proto::{Endpoint, Family, Meta, Ticks};
 
 /// Datagrams of a family that a worker holds pieces of, at most: 1 MB for their lists.
@@ -20,52 +17,10 @@ pub const FRAGMENTED_MAX: usize = 256;
 /// Pieces of a family that it holds, at most: as many of its port's buffers, of which it has 16,384 by default.
 pub const FRAGMENTS_MAX: usize = 1024;
 
-/// Pieces that a datagram may have: enough for the longest one in pieces of 576 bytes.
-pub const FRAGMENTS_OF_ONE_MAX: usize = 128;
-
 /// How long a datagram has from its first piece on.
 const fn patience<F: Family>() -> Ticks {
     Ticks::from_secs(if F::IS_V4 { 30 } else { 60 })
 }
-
-/// A piece that is held.
-#[derive(Debug)]
-pub(super) struct Held<B> {
-    pub buf: B,
-    pub piece: Piece,
-    /// Where its network header begins.
-    pub l3: u16,
-    /// The two bits of its type of service that are ECN's.
-    pub ecn: u8,
-}
-
-impl<B: Buf> Held<B> {
-    /// Its data.
-    pub(super) fn data(&self) -> &[u8] {
-        let start = usize::from(self.piece.data);
-        let end = start + self.piece.len as usize;
-        self.buf.bytes().get(start..end).unwrap_or_default()
-    }
-
-    /// The same, to be changed.
-    pub(super) fn data_mut(&mut self) -> &mut [u8] {
-        let start = usize::from(self.piece.data);
-        let end = start + self.piece.len as usize;
-        self.buf.bytes_mut().get_mut(start..end).unwrap_or_default()
-    }
-
-    /// The length of its packet.
-    pub(super) fn ip_len(&self) -> u32 {
-        u32::from(self.piece.data.saturating_sub(self.l3)) + self.piece.len
-    }
-
-    fn end(&self) -> u32 {
-        self.piece.offset + self.piece.len
-    }
-}
-
-/// All pieces of a datagram, in order.
-pub(super) type Complete<B> = ArrayVec<Held<B>, FRAGMENTS_OF_ONE_MAX>;
 
 /// What names a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +53,7 @@ impl<F: Family> Key<F> {
 #[derive(Debug)]
 struct Datagram<F: Family, B> {
     key: Option<Key<F>>,
-    /// Bytes that are here.
-    have: u32,
-    /// Bytes that there are, once the last piece is here.
-    total: Option<u32>,
-    held: Complete<B>,
+    pieces: Partial<B>,
 }
 
 /// What is searched of a datagram: apart, so that a search reads little.
@@ -134,6 +85,14 @@ pub(super) enum Entered<B> {
     Complete(Complete<B>),
 }
 
+/// The pieces, in order, of a datagram that was not whole in time.
+#[derive(Debug)]
+pub(super) struct Overdue<B> {
+    pub pieces: Complete<B>,
+    /// Linux sent them.
+    pub from_linux: bool,
+}
+
 /// Told of pieces that are freed: why, and how many.
 pub(super) trait Losses: FnMut(DropReason, usize) {}
 
@@ -144,9 +103,7 @@ impl<F: Family, B: Buf> Gathering<F, B> {
     pub(super) fn new() -> Self {
         let empty = |_| Datagram {
             key: None,
-            have: 0,
-            total: None,
-            held: ArrayVec::new(),
+            pieces: Partial::new(),
         };
         Self {
             places: vec![Place::default(); FRAGMENTED_MAX].into_boxed_slice(),
@@ -187,7 +144,7 @@ impl<F: Family, B: Buf> Gathering<F, B> {
         let Some(datagram) = self.datagrams.get_mut(at) else {
             return Entered::Waits;
         };
-        match datagram.add(piece) {
+        match datagram.pieces.add(piece) {
             Ok(()) => self.held += 1,
             Err(DropReason::FragmentDuplicate) => lost(DropReason::FragmentDuplicate, 1),
             Err(reason) => {
@@ -196,31 +153,32 @@ impl<F: Family, B: Buf> Gathering<F, B> {
                 return Entered::Waits;
             }
         }
-        match datagram.total == Some(datagram.have) {
+        match datagram.pieces.is_whole() {
             true => Entered::Complete(self.take(at)),
             false => Entered::Waits,
         }
     }
 
-    /// Frees what has waited too long.
+    /// Something may have waited long enough.
     #[inline]
-    pub(super) fn expire(&mut self, now: Ticks, lost: &mut impl Losses) {
-        if self.used > 0 && self.first_due.is_due(now) {
-            self.expire_some(now, lost);
-        }
+    pub(super) fn is_due(&self, now: Ticks) -> bool {
+        self.used > 0 && self.first_due.is_due(now)
     }
 
+    /// The datagram that has waited longest, if that was long enough.
     #[cold]
-    fn expire_some(&mut self, now: Ticks, lost: &mut impl Losses) {
-        while let Some(at) = self.oldest() {
-            match self.places.get(at).filter(|place| !place.until.is_due(now)) {
-                Some(next) => {
-                    self.first_due = next.until;
-                    return;
-                }
-                None => self.free(at, DropReason::FragmentTimeout, lost),
-            }
+    pub(super) fn take_overdue(&mut self, now: Ticks) -> Option<Overdue<B>> {
+        let at = self.oldest()?;
+        let until = self.places.get(at)?.until;
+        if !until.is_due(now) {
+            self.first_due = until;
+            return None;
         }
+        let key = self.datagrams.get(at)?.key;
+        Some(Overdue {
+            pieces: self.take(at),
+            from_linux: key.is_some_and(|key| key.from_linux),
+        })
     }
 
     fn find(&self, key: &Key<F>, hash: u64) -> Option<usize> {
@@ -283,79 +241,10 @@ impl<F: Family, B: Buf> Gathering<F, B> {
             return Complete::new();
         };
         place.hash = 0;
-        (datagram.key, datagram.have, datagram.total) = (None, 0, None);
-        let held = core::mem::take(&mut datagram.held);
+        datagram.key = None;
+        let held = datagram.pieces.take();
         self.used = self.used.saturating_sub(1);
         self.held = self.held.saturating_sub(held.len());
         held
-    }
-}
-
-impl<F: Family, B: Buf> Datagram<F, B> {
-    /// Puts a piece in its place.
-    fn add(&mut self, new: Held<B>) -> Result<(), DropReason> {
-        let (start, end) = (new.piece.offset, new.end());
-        let reached = self.held.last().map_or(0, Held::end);
-        let fits = match (new.piece.more, self.total) {
-            (true, Some(total)) => end <= total,
-            (true, None) => true,
-            (false, Some(total)) => end == total,
-            (false, None) => end >= reached,
-        };
-        if !fits || end == start {
-            return Err(DropReason::FragmentOverlap);
-        }
-        let after = self
-            .held
-            .iter()
-            .rposition(|held| held.piece.offset <= start);
-        let before = after.and_then(|at| self.held.get(at));
-        let next = self.held.get(after.map_or(0, |at| at + 1));
-        if before.is_some_and(|before| before.end() > start) {
-            return Err(match self.run_end(after.unwrap_or(0)) >= end {
-                true => DropReason::FragmentDuplicate,
-                false => DropReason::FragmentOverlap,
-            });
-        }
-        if next.is_some_and(|next| next.piece.offset < end) {
-            return Err(DropReason::FragmentOverlap);
-        }
-        if !new.piece.more {
-            self.total = Some(end);
-        }
-        self.have += end - start;
-        self.held
-            .try_push(new)
-            .map_err(|_| DropReason::FragmentsFull)?;
-        self.settle();
-        Ok(())
-    }
-
-    /// Where the pieces that follow each other without a gap, from this one on, end.
-    fn run_end(&self, from: usize) -> u32 {
-        let run = self.held.get(from..).unwrap_or_default();
-        let first = run.first().map_or(0, Held::end);
-        run.iter()
-            .skip(1)
-            .fold((first, true), |(end, joined), held| {
-                match joined && held.piece.offset == end {
-                    true => (held.end(), true),
-                    false => (end, false),
-                }
-            })
-            .0
-    }
-
-    /// Moves the newest piece to where it belongs.
-    fn settle(&mut self) {
-        for at in (1..self.held.len()).rev() {
-            let Some([before, newest]) = self.held.get_mut(at - 1..=at) else {
-                return;
-            };
-            if before.piece.offset < newest.piece.offset {
-                return;
-            }
-            core::mem::swap(before, newest);
-        }
     }
 }

@@ -36,6 +36,8 @@ pub(super) enum Error {
     Unreachable,
     /// The time to live ran out.
     TimeExceeded,
+    /// Pieces of the datagram did not come in time.
+    ReassemblyTime,
     /// Longer than this, which is what fits.
     TooBig(u32),
     /// What a router on the way to a server told: type, code and the word behind the checksum.
@@ -66,6 +68,7 @@ impl ErrorFamily for V4 {
             Error::NoServer => (icmp::UNREACHABLE, icmp::PORT_UNREACHABLE, 0),
             Error::Unreachable => (icmp::UNREACHABLE, icmp::HOST_UNREACHABLE, 0),
             Error::TimeExceeded => (icmp::TIME_EXCEEDED, 0, 0),
+            Error::ReassemblyTime => (icmp::TIME_EXCEEDED, icmp::REASSEMBLY_TIME, 0),
             Error::TooBig(mtu) => (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED, mtu),
             Error::Told(kind, code, rest) => (kind, code, rest),
         }
@@ -98,6 +101,7 @@ impl ErrorFamily for V6 {
             Error::NoServer => (icmpv6::UNREACHABLE, icmpv6::PORT_UNREACHABLE, 0),
             Error::Unreachable => (icmpv6::UNREACHABLE, icmpv6::ADDRESS_UNREACHABLE, 0),
             Error::TimeExceeded => (icmpv6::TIME_EXCEEDED, 0, 0),
+            Error::ReassemblyTime => (icmpv6::TIME_EXCEEDED, icmpv6::REASSEMBLY_TIME, 0),
             Error::TooBig(mtu) => (icmpv6::PACKET_TOO_BIG, 0, mtu),
             Error::Told(kind, code, rest) => (kind, code, rest),
         }

@@ -28,6 +28,9 @@ mod listing;
 mod local;
 mod marks;
 mod options;
+mod overdue;
+mod pieces;
+mod plan;
 mod purge;
 mod quoted;
 mod related;
@@ -38,12 +41,14 @@ mod tunnel;
 mod tunnel_errors;
 mod unclaimed;
 mod waiting;
+mod whole;
 
-pub use cut::PIECES_MAX;
-pub use gather::{FRAGMENTED_MAX, FRAGMENTS_MAX, FRAGMENTS_OF_ONE_MAX};
+pub use gather::{FRAGMENTED_MAX, FRAGMENTS_MAX};
 pub use icmp::{ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND};
 pub use learned::{PATH_MTU_LIFETIME, PATH_MTU_MIN};
 pub use listing::{MailGuard, Mailbox, Page, Part, PlaceInTable, Question, Record, WayTo};
+pub use pieces::FRAGMENTS_OF_ONE_MAX;
+pub use plan::PIECES_MAX;
 pub use run::{Clock, Idle, MonotonicClock, run};
 pub use waiting::ResolveRequest;
 
@@ -294,6 +299,7 @@ impl<P: Port> Worker<P> {
             }
         }
         let injected = dispatch::inject(&view, state, ports, shared);
+        overdue::expire(&view, state, ports, shared);
         expire(&view, state);
         listing::serve(&view, state, &shared.mailbox);
         dispatch::flush(&view, ports, &shared.handover);
@@ -386,7 +392,6 @@ fn carry<P: Port>(
 
 /// Ends connections whose time has come, a bounded number in each turn.
 fn expire<B: Buf>(view: &View<'_>, state: &mut State<B>) {
-    datagram::expire(view, state);
     expire_family(view, &mut state.v4, &mut state.hands);
     expire_family(view, &mut state.v6, &mut state.hands);
     purge::turn(view, state);

@@ -5,9 +5,10 @@
 //! has a share of the room, and in a full one a newcomer takes the place of who has waited longest:
 //! neighbours that are there answer within milliseconds, so a flood to others keeps nobody out.
 
-use super::cut::{self, Cut, Exit, Outlet, Place6};
-use super::gather::Complete;
+use super::cut::{self, Exit, Outlet};
 use super::hops::ServerHops;
+use super::pieces::Complete;
+use super::plan::{Cut, Place6};
 use super::rewrite;
 use super::{Lineup, Shared, State, View, dispatch};
 use crate::fib::{Hop, InterfaceIndex, Route};

@@ -15,6 +15,8 @@ pub const REDIRECT: u8 = 5;
 pub const ECHO: u8 = 8;
 /// Time exceeded.
 pub const TIME_EXCEEDED: u8 = 11;
+/// Time exceeded: fragment reassembly (RFC 792).
+pub const REASSEMBLY_TIME: u8 = 1;
 /// Parameter problem.
 pub const PARAMETER_PROBLEM: u8 = 12;
 

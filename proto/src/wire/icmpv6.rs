@@ -9,6 +9,8 @@ pub const UNREACHABLE: u8 = 1;
 pub const PACKET_TOO_BIG: u8 = 2;
 /// Time exceeded.
 pub const TIME_EXCEEDED: u8 = 3;
+/// Time exceeded: fragment reassembly (RFC 4443 section 3.3).
+pub const REASSEMBLY_TIME: u8 = 1;
 /// Parameter problem.
 pub const PARAMETER_PROBLEM: u8 = 4;
 /// Echo request.

@@ -1,13 +1,16 @@
 //! Datagrams that are never whole: too late, too many, or of pieces that do not belong together.
 
 use crate::common::dns::VIP;
-use crate::common::pieces::{ID, piece, pieces, without_df};
-use crate::common::{CLIENT, first_piece};
+use crate::common::icmp::{Told, icmp, told};
+use crate::common::pieces::{ID, by, piece, pieces, without_df};
+use crate::common::{CLIENT, first_piece, with_ttl};
 use crate::support::{FAMILIES, SERVER, counted, director, payload, sent};
 use pvs_dataplane::worker::{FRAGMENTED_MAX, FRAGMENTS_MAX, FRAGMENTS_OF_ONE_MAX};
-use pvs_oracle::frames::udp;
+use pvs_oracle::frames::{from_client, from_server, udp};
 use pvs_oracle::scenario::at;
+use pvs_oracle::{Director, Side};
 use pvs_sched::{Counters, Method};
+use std::net::SocketAddr;
 
 #[test]
 fn pieces_that_overlap_or_contradict_each_other_end_their_datagram() {
@@ -117,4 +120,128 @@ fn a_first_piece_alone_waits() {
     let first = first_piece(udp(at(CLIENT), at(VIP), &[7; 64]));
     assert_eq!(sent(&mut d, &[first]), [] as [Vec<u8>; 0]);
     assert_eq!((d.losses(), d.punted()), (vec![], vec![]));
+}
+
+/// What a first piece's sender is told about it, and what came out by its side is that alone.
+fn told_of(d: &mut Director, side: Side) -> Vec<Told> {
+    by(side, d.collect())
+        .iter()
+        .map(|frame| told(&frame[14..]))
+        .collect()
+}
+
+/// That the rest did not come in time (RFC 792, RFC 4443 section 3.3).
+fn too_late(from: &str, to: &str, quote: &[u8]) -> Told {
+    let v4 = quote[0] >> 4 == 4;
+    Told {
+        from: from.parse().unwrap(),
+        to: at(to).ip(),
+        ttl: 64,
+        what: if v4 { (11, 1) } else { (3, 1) },
+        rest: 0,
+        quote: quote[..quote.len().min(if v4 { 548 } else { 1232 })].to_vec(),
+    }
+}
+
+#[test]
+fn the_sender_of_a_first_piece_is_told_if_the_rest_does_not_come_in_time() {
+    for ((client, vip, server), seconds) in FAMILIES.into_iter().zip([30, 60]) {
+        let packet = without_df(udp(at(client), at(vip), &payload(3000, 1)), ID);
+        let other = at(vip).ip();
+        let unserved = udp(at(client), SocketAddr::new(other, 99), &payload(3000, 1));
+        let frames = pieces(&packet, ID, &[1000, 2000]);
+        let [first, second, _] = &frames[..] else {
+            panic!("three pieces")
+        };
+        let tiny = piece(&packet, ID, 0, 8);
+        let elsewhere = piece(&without_df(unserved, ID), ID, 0, 1000);
+        for (came, told) in [
+            (vec![first], Some(first)),
+            (vec![second, first], Some(first)),
+            (vec![first, second], Some(first)),
+            (vec![second], None),
+            (vec![&tiny], Some(&tiny)),
+            (vec![&elsewhere], Some(&elsewhere)),
+        ] {
+            let mut d = director(vip, server, Method::Masquerade);
+            let free = d.free_buffers();
+            for piece in &came {
+                assert_eq!(d.send(Side::Client, &from_client(piece)).unwrap(), []);
+            }
+            d.sleep_ms(seconds * 1000 - 100);
+            assert_eq!(d.collect(), []);
+            d.sleep_ms(200);
+            let from = other.to_string();
+            let expected = told.map(|piece| too_late(&from, client, piece));
+            assert_eq!(told_of(&mut d, Side::Client), Vec::from_iter(expected));
+            assert_eq!(d.losses(), [("fragment_timeout", came.len() as u64)]);
+            assert_eq!(d.totals().icmp_sent, told.iter().count() as u64);
+            assert_eq!(d.free_buffers(), free);
+        }
+    }
+}
+
+#[test]
+fn one_for_somebody_behind_the_director_is_told_of_by_the_director() {
+    for ((client, vip, server), (own, servers)) in FAMILIES
+        .into_iter()
+        .zip([("10.9.9.254", "192.168.1.254"), ("fd09::fe", "fd01::fe")])
+    {
+        let to = at(server);
+        let behind = SocketAddr::new(to.ip(), 999);
+        let v4 = client == CLIENT;
+        let mut d = director(vip, server, Method::Masquerade);
+        for (side, src, dst, from) in [
+            (Side::Client, at(client), behind, own),
+            (Side::Server, to, at(client), servers),
+        ] {
+            let packet = without_df(udp(src, dst, &payload(2000, 1)), ID);
+            let first = piece(&packet, ID, 0, 1000);
+            let send = |d: &mut Director, piece: &[u8]| {
+                let frame = match side {
+                    Side::Client => from_client(piece),
+                    Side::Server => from_server(1, piece),
+                };
+                assert_eq!(d.send(side, &frame).unwrap(), []);
+                d.sleep_ms(61_000);
+            };
+            send(&mut d, &first);
+            // The router of IPv4 has it behind it.
+            let quote = with_ttl(first.clone(), if v4 { 63 } else { 64 });
+            let expected = too_late(from, &src.to_string(), &quote);
+            assert_eq!(told_of(&mut d, side), [expected]);
+            let old = with_ttl(first, 1);
+            send(&mut d, &old);
+            let mut expected = too_late(from, &src.to_string(), &old);
+            if v4 {
+                expected.what = (11, 0);
+            }
+            assert_eq!(told_of(&mut d, side), [expected]);
+        }
+    }
+}
+
+#[test]
+fn so_many_are_told_and_no_more_and_errors_and_the_director_itself_are_not() {
+    let mut d = director(VIP, SERVER, Method::Masquerade);
+    for n in 0..60 {
+        let packet = without_df(udp(at(CLIENT), at(VIP), &payload(2000, 1)), n);
+        sent(&mut d, &[piece(&packet, n, 0, 1000)]);
+    }
+    d.sleep_ms(31_000);
+    assert_eq!(told_of(&mut d, Side::Client).len(), 50, "the burst");
+    let totals = d.totals();
+    assert_eq!((totals.icmp_sent, totals.icmp_limited), (50, 10));
+    assert_eq!(d.losses(), [("fragment_timeout", 60)]);
+    d.sleep_ms(1000);
+    let quote = udp(at(VIP), at(CLIENT), &payload(1800, 1));
+    let error = icmp(at(CLIENT).ip(), at(VIP).ip(), (3, 3), 0, &quote);
+    let own = udp(at("10.9.9.254:4000"), at(VIP), &payload(1800, 1));
+    let nobody = udp(at("127.0.0.1:4000"), at(VIP), &payload(1800, 1));
+    for packet in [error, own, nobody] {
+        sent(&mut d, &[piece(&without_df(packet, ID), ID, 0, 1000)]);
+        d.sleep_ms(31_000);
+        assert_eq!(told_of(&mut d, Side::Client), []);
+    }
+    assert_eq!(d.losses(), [("fragment_timeout", 62)]);
 }
