@@ -137,10 +137,10 @@ fn every_other_frame_has_one_fate() {
             ),
         }
         if case.verdict.contains(" first ") || case.verdict.contains(" later ") {
-            // Only what has ports may be balanced once it is whole.
-            let has_ports = [" tcp ", " udp ", " sctp "];
-            let has_ports = has_ports.iter().any(|p| case.verdict.contains(p));
-            let wanted = match has_ports {
+            // Only what has ports may be balanced once it is whole, or be an error about what has.
+            let may_be = [" tcp ", " udp ", " sctp ", " icmp ", " icmpv6 "];
+            let may_be = may_be.iter().any(|p| case.verdict.contains(p));
+            let wanted = match may_be {
                 true => got == Fate::Waited,
                 false => matches!(got, Fate::Punted(_)),
             };

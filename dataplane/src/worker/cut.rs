@@ -11,9 +11,11 @@ use super::plan::{Cut, Plan, put};
 use super::waiting::{ResolveRequest, WaitingRoom};
 use super::{Access, Lineup, Shared, View, dispatch};
 use crate::fib::PortIndex;
+use crate::handover::{Handed, Purpose};
 use crate::port::{Buf, Port};
 use crate::punt::{PuntClass, Punted};
 use crate::reason::DropReason;
+use crate::steering::WorkerIndex;
 
 /// Where pieces leave to.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,8 @@ pub(super) enum Outlet {
     Wait(ResolveRequest),
     /// To Linux, as having come by a port.
     Linux(PuntClass, PortIndex),
+    /// To the worker that owns its connection, as having come by a port.
+    Worker(WorkerIndex, PortIndex),
 }
 
 /// What is needed to let a frame go.
@@ -48,6 +52,11 @@ impl<P: Port> Exit<'_, '_, P> {
             }
             Outlet::Linux(class, port) => {
                 self.shared.punt.push(class, Punted { buf, port });
+            }
+            Outlet::Worker(owner, port) => {
+                let purpose = Purpose::Decide;
+                let frame = Handed { buf, port, purpose };
+                dispatch::hand_over(self.view, &self.shared.handover, owner, frame);
             }
         }
     }
@@ -80,8 +89,8 @@ pub(super) fn send<P: Port>(
 ) {
     let sent = match Plan::of(head.bytes(), &rest, cut) {
         Some(mut plan) if plan.keeps => {
-            // The kernel takes DF off pieces that it lets go as they came; Linux gets them with it.
-            plan.keeps_df = matches!(outlet, Outlet::Linux(..));
+            // The kernel takes DF off pieces that it lets go as they came; who is to judge them gets them with it.
+            plan.keeps_df = matches!(outlet, Outlet::Linux(..) | Outlet::Worker(..));
             keep(exit, outlet, head, rest, &plan)
         }
         Some(plan) => copy(exit, outlet, head.bytes(), &rest, &plan),

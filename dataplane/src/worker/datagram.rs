@@ -162,8 +162,11 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
     }
 
     /// The worker that the datagram's connection belongs to, if it is another one. Linux is the server of what it
-    /// sends.
+    /// sends; an ICMP error says whose it is when it is decided.
     fn other_owner(&self, view: &View<'_>, meta: &Meta<F>, origin: Origin) -> Option<WorkerIndex> {
+        if !meta.protocol.has_ports() {
+            return None;
+        }
         let owner = match (origin, view.arrived) {
             (Origin::Port, Arrived::FromPort) => view
                 .steering
@@ -176,8 +179,12 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
 
     /// What becomes of the datagram, its first piece rewritten in the name of all.
     fn decide(&mut self, view: &View<'_>, port: PortIndex, whole: &mut Datagram<F, B>) -> Verdict {
+        let arrived = match whole.meta.protocol.has_ports() {
+            true => Arrived::FromWorker,
+            false => view.arrived,
+        };
         let view = View {
-            arrived: Arrived::FromWorker,
+            arrived,
             port,
             gathered: whole.gathered,
             ..*view
@@ -210,9 +217,10 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
                 exit.leave(Outlet::Port(port), whole.head.buf);
                 return Ok(());
             }
+            Verdict::HandOver(owner) => (Outlet::Worker(owner, port), u16::MAX),
             Verdict::Lose(loss) => return Err(loss),
-            // Whoever collects the pieces has given them to their owner before.
-            Verdict::HandOver(_) | Verdict::Gather => return Ok(()),
+            // What is whole is no piece.
+            Verdict::Gather => return Ok(()),
         };
         let became = whole.became();
         if became == Became::Translated {
@@ -237,11 +245,13 @@ fn give<P: Port>(
     dispatch::hand_over(exit.view, &exit.shared.handover, to, frame);
 }
 
-/// A piece of a datagram that may be balanced; anything else is Linux's at once.
+/// A piece of a datagram that may be balanced, or of ICMP, which may be an error about a connection; anything else is Linux's
+/// at once.
 #[cold]
 pub(super) fn verdict<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Verdict {
     let balances = view.config.services().next().is_some();
-    if balances && meta.protocol.has_ports() && meta.fragment != Fragment::None {
+    let matters = meta.protocol.has_ports() || meta.protocol == F::PROTOCOL;
+    if balances && matters && meta.fragment != Fragment::None {
         return Verdict::Gather;
     }
     Verdict::Punt(super::schedule::class(view, meta))

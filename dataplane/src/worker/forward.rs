@@ -252,6 +252,11 @@ fn in_pieces<F: HopFamily, B: Buf>(
             to_client(way, entry, meta, buf)
         }
     };
+    cut(verdict, mtu)
+}
+
+/// The same for a packet that is longer than what its way takes, and may be cut.
+pub(super) fn cut(verdict: Verdict, mtu: u32) -> Verdict {
     match verdict {
         Verdict::Send(port) => Verdict::Cut(port, u16::try_from(mtu).unwrap_or(u16::MAX)),
         other => other,

@@ -72,7 +72,9 @@ fn translate_family<F: HopFamily + Parse, B: Buf>(
     if !view.fib.is_local::<F>(meta.src.addr) {
         return true;
     }
-    if meta.protocol == F::PROTOCOL && F::is_followed(meta.signal) {
+    // Linux sends no error that is so long.
+    let whole = meta.fragment == Fragment::None;
+    if whole && meta.protocol == F::PROTOCOL && F::is_followed(meta.signal) {
         related::from_linux(view, table, &meta, buf);
         return true;
     }

@@ -32,6 +32,7 @@ mod overdue;
 mod pieces;
 mod plan;
 mod purge;
+mod quote;
 mod quoted;
 mod related;
 mod rewrite;

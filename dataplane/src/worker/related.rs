@@ -11,20 +11,19 @@
 use super::connect::{self, Failed};
 use super::decide::ended;
 use super::forward::{self, judge, pass, path_mtu};
-use super::hops::{HopFamily, ServerHops, route};
+use super::hops::{HopFamily, ServerHops, Way, route};
 use super::lane::{Item, Verdict};
-use super::{Arrived, View, options, quoted, schedule, tunnel_errors};
+use super::quote::{Related, message, other_owner, quote};
+use super::tunnel::Entrance;
+use super::{View, options, quoted, schedule, tunnel_errors};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
-use crate::steering::WorkerIndex;
-use crate::table::{Direction, Entry, EntryIndex, Table, Tuple};
-use pvs_proto::checksum;
-use pvs_proto::parse::Quote;
-use pvs_proto::wire::{gre, gue, icmp};
+use crate::table::{Direction, Entry, EntryIndex, Table};
+use pvs_proto::wire::IpHeader;
 use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
 use pvs_sched::snapshot::FTP_DATA;
-use pvs_sched::{Method, Real, ServiceFlags, TunnelKind};
+use pvs_sched::{Method, ServiceFlags};
 
 /// What becomes of a packet without ports.
 #[cold]
@@ -91,83 +90,7 @@ pub(super) fn from_linux<F: HopFamily, B: Buf>(
     }
 }
 
-/// Where the quote of an ICMP error begins.
-fn message<F: HopFamily>(meta: &Meta<F>) -> u16 {
-    meta.l4.saturating_add(icmp::Header::LEN as u16)
-}
-
-/// The packet that is quoted at `l3` of an error, as far as it is there and has any sense.
-fn quote<F: HopFamily>(frame: &[u8], meta: &Meta<F>, l3: u16) -> Option<Meta<F>> {
-    let end = usize::from(meta.l3).checked_add(meta.ip_len as usize)?;
-    let Quote(quote) = F::quote_at(frame.get(..end)?, l3).ok()?;
-    Some(quote)
-}
-
-/// The worker that the quoted packet's connection belongs to, if it is another one than this. A packet from a
-/// local address, which a virtual one is, went to its client.
-pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, quote: &Meta<F>) -> Option<WorkerIndex> {
-    if view.arrived == Arrived::FromWorker || !quote.protocol.has_ports() {
-        return None;
-    }
-    let client = match view.fib.is_local::<F>(quote.src.addr) {
-        true => quote.dst,
-        false => quote.src,
-    };
-    let owner = view.steering.owner(client);
-    owner.filter(|owner| *owner != view.index)
-}
-
-/// An error with what it quotes.
-pub(super) struct Related<'a, F: HopFamily> {
-    pub meta: &'a Meta<F>,
-    pub quote: Meta<F>,
-    /// It is addressed to the director.
-    here: bool,
-}
-
 impl<F: HopFamily> Related<'_, F> {
-    /// The packet within the quoted one, if that is one of a tunnel that there is. The kernel knows IPv4 in IPv4 alone.
-    fn within(&self, view: &View<'_>, frame: &[u8]) -> Option<Meta<F>> {
-        let outer = &self.quote;
-        if !F::IS_V4 || outer.fragment == Fragment::Later {
-            return None;
-        }
-        let behind = frame.get(usize::from(outer.l4)..)?;
-        let (kind, port, (protocol, len)) = match outer.protocol {
-            Protocol::IPIP => (TunnelKind::Ipip, 0, (Protocol::IPIP, 0)),
-            Protocol::UDP => (TunnelKind::Gue, outer.dst.port, gue::within(behind)?),
-            Protocol::GRE => (TunnelKind::Gre, 0, gre::within(behind)?),
-            _ => return None,
-        };
-        let far = Real::Tunnel(kind, outer.dst.addr.into(), port);
-        if protocol != Protocol::IPIP || !view.config.has_real(far) {
-            return None;
-        }
-        quote(frame, self.meta, outer.l4.checked_add(len as u16)?)
-    }
-
-    /// The connection that it is about, and which way it goes. The kernel asks in the order of its hooks: for replies
-    /// first where the error is addressed to the director, for requests first where it is not.
-    fn find(&self, table: &Table<F>) -> Option<(EntryIndex, Direction)> {
-        let forth = Tuple::of(&self.quote);
-        let back = Tuple {
-            src: forth.dst,
-            dst: forth.src,
-            ..forth
-        };
-        let translated = table.lookup(&back);
-        let untouched = || {
-            let (at, direction) = table.lookup(&forth)?;
-            let is_request = direction == Direction::Request;
-            let passes_by = table.get(at).is_some_and(|entry| !entry.has_reply());
-            (is_request && passes_by).then_some((at, Direction::Reply))
-        };
-        match self.here {
-            true => untouched().or(translated),
-            false => translated.or_else(untouched),
-        }
-    }
-
     /// A client, or a router on the way to it, about what it was sent: to the server.
     fn request<B: Buf>(
         &self,
@@ -180,7 +103,7 @@ impl<F: HopFamily> Related<'_, F> {
         let Some(entry) = table.get_mut(at) else {
             return Verdict::drop(DropReason::ServerRemoved);
         };
-        if entry.has_reply() && !self.is_right(buf.bytes()) {
+        if entry.has_reply() && !self.is_right(view, buf.bytes()) {
             return Verdict::drop(DropReason::IcmpChecksum);
         }
         // What is not for the director has passed a hop before the hook sees it.
@@ -201,15 +124,15 @@ impl<F: HopFamily> Related<'_, F> {
             Method::Masquerade => self.to_server(view, hops, entry, &meta, buf),
             Method::Tunnel => {
                 entry.packets = entry.packets.wrapping_add(1);
+                let Entrance { tunnel, mtu, .. } = hops.tunnels.towards(view, entry.server_index());
+                let room = tunnel.room(mtu).unwrap_or(0);
+                meta.dont_fragment &= !is_free(view, room, &meta);
                 forward::into_tunnel(view, hops, entry, &meta, buf)
             }
             Method::Route | Method::Local => {
                 entry.packets = entry.packets.wrapping_add(1);
                 let way = hops.towards::<F>(view, entry.server_index(), entry.server);
-                match judge(&way, path_mtu(&way), &meta) {
-                    Ok(()) => pass(way, &meta, buf, |_| Ok(())),
-                    Err(stop) => stop.verdict(),
-                }
+                go_on(view, entry, Direction::Request, way, &meta, buf, |_| Ok(()))
             }
         }
     }
@@ -239,10 +162,7 @@ impl<F: HopFamily> Related<'_, F> {
                 Err(verdict) => verdict,
             };
         }
-        match judge(&way, path_mtu(&way), meta) {
-            Ok(()) => pass(way, meta, buf, translate),
-            Err(stop) => stop.verdict(),
-        }
+        go_on(view, entry, Direction::Request, way, meta, buf, translate)
     }
 
     /// A server, or a router on the way to it, about what it was sent. `None` if it is Linux's to deliver.
@@ -259,13 +179,25 @@ impl<F: HopFamily> Related<'_, F> {
             true => None,
             false => Some(route::<F>(view, meta.dst.addr).map(|(_, hop)| hop)),
         };
-        // The kernel's router judges it before its hook does: one that can't go on counts for nothing.
+        // The kernel's router judges it before its hook does: one that can't go on counts for nothing. One in pieces is
+        // judged piece by piece.
         if let Some(way) = &way {
-            if let Err(stop) = judge(way, path_mtu(way), meta) {
-                return is_translated.then(|| stop.verdict());
+            let len = match view.gathered.largest {
+                0 => meta.ip_len,
+                largest => largest,
+            };
+            let piece = Meta {
+                ip_len: len,
+                ..*meta
+            };
+            match judge(way, path_mtu(way), &piece) {
+                Err(stop) if !stop.passes_in_pieces(view, entry, Direction::Reply, meta) => {
+                    return is_translated.then(|| stop.verdict());
+                }
+                _ => {}
             }
         }
-        if is_translated && !self.is_right(buf.bytes()) {
+        if is_translated && !self.is_right(view, buf.bytes()) {
             return Some(Verdict::drop(DropReason::IcmpChecksum));
         }
         count(view, entry, Direction::Reply, meta.ip_len);
@@ -275,7 +207,16 @@ impl<F: HopFamily> Related<'_, F> {
                 return Some(verdict);
             }
         }
-        Some(pass(way, meta, buf, |buf| self.to_client(entry, buf)))
+        let translate = |buf: &mut B| self.to_client(entry, buf);
+        Some(go_on(
+            view,
+            entry,
+            Direction::Reply,
+            way,
+            meta,
+            buf,
+            translate,
+        ))
     }
 
     /// Translated: from the server's address to the virtual one, which is the quoted packet's destination as well.
@@ -335,15 +276,39 @@ impl<F: HopFamily> Related<'_, F> {
         }
         Some(verdict)
     }
+}
 
-    /// Its checksum is right: a translation would make any other one right too.
-    pub(super) fn is_right(&self, frame: &[u8]) -> bool {
-        let meta = self.meta;
-        let end = usize::from(meta.l3).saturating_add(meta.ip_len as usize);
-        frame.get(meta.l4.into()..end).is_some_and(|message| {
-            checksum::is_right(meta.src.addr, meta.dst.addr, F::PROTOCOL, message) == Ok(true)
-        })
+/// Lets an error go its way, in pieces if it is too long and may be cut. Nobody is told of one that can't go on.
+fn go_on<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    entry: &Entry<F>,
+    direction: Direction,
+    way: Way<'_>,
+    meta: &Meta<F>,
+    buf: &mut B,
+    translate: impl FnOnce(&mut B) -> Result<(), Verdict>,
+) -> Verdict {
+    let mtu = path_mtu(&way);
+    let Err(stop) = judge(&way, mtu, meta) else {
+        return pass(way, meta, buf, translate);
+    };
+    let free = direction == Direction::Request && is_free(view, mtu, meta);
+    let judged = Meta {
+        dont_fragment: meta.dont_fragment && !free,
+        ..*meta
+    };
+    if !stop.passes_in_pieces(view, entry, direction, &judged) {
+        return stop.verdict();
     }
+    if let Some(header) = F::header_mut(buf.bytes_mut(), meta.l3) {
+        header.allow_fragments();
+    }
+    forward::cut(pass(way, meta, buf, translate), mtu)
+}
+
+/// On the way to a server DF keeps no error from being cut, but for pieces that do not fit (`ip_vs_iph_icmp`, `ignore_df`).
+fn is_free<F: HopFamily>(view: &View<'_>, mtu: u32, meta: &Meta<F>) -> bool {
+    meta.ip_len > mtu && view.gathered.largest <= mtu
 }
 
 /// Counts an error of a connection; a server that is no longer listed counts nothing.

@@ -9,7 +9,8 @@ use super::View;
 use super::hops::{HopFamily, ServerHops};
 use super::icmp::{self, Error};
 use super::lane::Verdict;
-use super::related::{Related, count, other_owner};
+use super::quote::{Related, other_owner};
+use super::related::count;
 use crate::port::Buf;
 use crate::reason::DropReason;
 use crate::table::{Direction, Table, Tuple};
@@ -34,7 +35,7 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
         return None;
     };
     let entry = table.get(at)?;
-    if !error.is_right(buf.bytes()) {
+    if !error.is_right(view, buf.bytes()) {
         return Some(Verdict::drop(DropReason::IcmpChecksum));
     }
     let untold = Verdict::drop(DropReason::TunnelError);

@@ -154,8 +154,8 @@ impl<F: HopFamily + Parse, B: Buf> Datagram<F, B> {
         }
     }
 
-    /// Computes what has no incremental update, over all pieces, as the kernel does: an absent UDP checksum, and
-    /// that of SCTP if a port has changed.
+    /// Computes what has no incremental update, over all pieces, as the kernel does: an absent UDP checksum, that of
+    /// SCTP if a port has changed, and that of an ICMP error.
     pub(super) fn finish_checksum(&mut self, rest: &[Held<B>]) {
         let frame = self.head.buf.bytes_mut();
         let Ok((link, _)) = parse_link(frame) else {
@@ -173,6 +173,7 @@ impl<F: HopFamily + Parse, B: Buf> Datagram<F, B> {
             Protocol::SCTP => {
                 (now.src.port, now.dst.port) != (self.meta.src.port, self.meta.dst.port)
             }
+            Protocol::ICMP | Protocol::ICMPV6 => true,
             _ => false,
         };
         if is_due {
@@ -195,6 +196,10 @@ fn behind<B: Buf>(pieces: &[Held<B>], bytes: usize) -> impl Iterator<Item = &[u8
     })
 }
 
+/// Bytes of an ICMP message that are looked at, at most: its header and what is quoted, as far as the ports, be it in a
+/// tunnel, with some options.
+const ICMP_MAX: usize = 128;
+
 /// Lends the first piece what it lacks of its transport header, out of the next ones. Returns how many bytes.
 fn borrow<F: Family, B: Buf>(
     head: &mut B,
@@ -204,6 +209,7 @@ fn borrow<F: Family, B: Buf>(
     let header = match meta.protocol {
         Protocol::TCP => tcp::Header::LEN,
         Protocol::SCTP => sctp::Header::LEN,
+        Protocol::ICMP | Protocol::ICMPV6 => ICMP_MAX,
         _ => udp::Header::LEN,
     };
     let end = usize::from(meta.l4) + header;

@@ -13,4 +13,6 @@ mod transport;
 pub use crc32c::Crc32c;
 pub use delta::Delta;
 pub use sum::Sum;
-pub use transport::{Offload, Update, fill, fill_pieces, is_right, pseudo_header, update};
+pub use transport::{
+    Offload, Update, fill, fill_pieces, is_right, is_right_sum, pseudo_header, update,
+};

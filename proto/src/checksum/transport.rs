@@ -92,7 +92,7 @@ pub fn fill<A: Address>(
         return fill_sctp(segment, offload);
     }
     let by_device = offload == Offload::Device && matches!(protocol, Protocol::TCP | Protocol::UDP);
-    let pseudo = covered(src, dst, protocol, segment);
+    let pseudo = covered(src, dst, protocol, segment.len() as u32);
     field(protocol, segment)?.set(0);
     let checksum = match pseudo.and(Sum::of(segment)).finish() {
         _ if by_device => pseudo.folded(),
@@ -127,10 +127,7 @@ pub fn fill_pieces<'a, A: Address>(
     let (sum, len) = rest.fold(all, |(sum, len), piece| {
         (sum.and(Sum::of(piece)), len + piece.len())
     });
-    let checksum = match pseudo_header(src, dst, protocol, len as u32)
-        .and(sum)
-        .finish()
-    {
+    let checksum = match covered(src, dst, protocol, len as u32).and(sum).finish() {
         0 if protocol == Protocol::UDP => 0xffff,
         checksum => checksum,
     };
@@ -155,22 +152,32 @@ pub fn is_right<A: Address>(
         }
         Protocol::UDP => {
             let (header, _) = udp::Header::ref_from_prefix(segment).map_err(short)?;
-            let sum = covered(src, dst, protocol, segment).and(Sum::of(segment));
+            let sum = covered(src, dst, protocol, segment.len() as u32).and(Sum::of(segment));
             Ok(header.checksum.get() == 0 || sum.finish() == 0)
         }
-        _ => Ok(covered(src, dst, protocol, segment)
-            .and(Sum::of(segment))
-            .finish()
-            == 0),
+        _ => Ok(is_right_sum(
+            src,
+            dst,
+            protocol,
+            segment.len() as u32,
+            Sum::of(segment),
+        )),
     }
 }
 
-/// What the checksum covers besides the segment: ICMP for IPv4 has no pseudo-header.
-fn covered<A: Address>(src: A, dst: A, protocol: Protocol, segment: &[u8]) -> Sum {
+/// Whether the checksum within a segment of `len` bytes is right, whose bytes have this sum: where it is a sum at all,
+/// and never absent.
+#[must_use]
+pub fn is_right_sum<A: Address>(src: A, dst: A, protocol: Protocol, len: u32, sum: Sum) -> bool {
+    covered(src, dst, protocol, len).and(sum).finish() == 0
+}
+
+/// What the checksum of a segment of so many bytes covers besides: ICMP for IPv4 has no pseudo-header.
+fn covered<A: Address>(src: A, dst: A, protocol: Protocol, len: u32) -> Sum {
     if protocol == Protocol::ICMP {
         Sum::ZERO
     } else {
-        pseudo_header(src, dst, protocol, segment.len() as u32)
+        pseudo_header(src, dst, protocol, len)
     }
 }
 

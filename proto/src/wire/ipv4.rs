@@ -108,6 +108,12 @@ impl IpHeader for Header {
         self.ttl = ttl;
         self.patch(Delta::NONE.word(old, u16::from_be_bytes([ttl, self.protocol])));
     }
+    fn allow_fragments(&mut self) {
+        let old = self.fragment.get();
+        let new = old & !DONT_FRAGMENT;
+        self.fragment.set(new);
+        self.patch(Delta::NONE.word(old, new));
+    }
     fn tos(&self) -> u8 {
         self.tos
     }

@@ -243,5 +243,5 @@ fn so_many_are_told_and_no_more_and_errors_and_the_director_itself_are_not() {
         d.sleep_ms(31_000);
         assert_eq!(told_of(&mut d, Side::Client), []);
     }
-    assert_eq!(d.losses(), [("fragment_timeout", 62)]);
+    assert_eq!(d.losses(), [("fragment_timeout", 63)]);
 }

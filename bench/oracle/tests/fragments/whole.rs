@@ -267,12 +267,12 @@ fn what_is_not_balanced_goes_to_linux_whole_and_as_it_came() {
             .collect();
         assert_eq!(d.punted(), expected);
     }
-    // Without ports it is nobody's.
-    let ping = without_df(
-        ip(at(CLIENT).ip(), at(VIP).ip(), Protocol::ICMP, vec![8; 64]),
+    // Neither ports nor ICMP: it is nobody's.
+    let hello = without_df(
+        ip(at(CLIENT).ip(), at(VIP).ip(), Protocol(89), vec![8; 64]),
         ID,
     );
-    let first = piece(&ping, ID, 0, 32);
+    let first = piece(&hello, ID, 0, 32);
     assert_eq!(d.send(Side::Client, &from_client(&first)).unwrap(), []);
     assert_eq!(d.punted().len(), 1);
     assert_eq!(d.losses(), []);

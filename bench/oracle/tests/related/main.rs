@@ -12,6 +12,7 @@ mod begins;
 #[path = "../common/mod.rs"]
 mod common;
 mod options;
+mod pieces;
 mod strangers;
 mod support;
 mod translated;
