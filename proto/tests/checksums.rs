@@ -9,7 +9,8 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use pvs_proto::checksum::{Delta, Offload, Update, fill, is_right, pseudo_header, update};
+use pvs_proto::checksum::{Delta, Offload, Sum, Update, fill, fill_pieces, is_right, is_right_sum};
+use pvs_proto::checksum::{pseudo_header, update};
 use pvs_proto::wire::{IpHeader, Network, Ports, ipv4};
 use pvs_proto::{Addr4, Addr6, Address, Malformed, Protocol, V4, V6};
 use smoltcp::wire::{Icmpv4Packet, Icmpv6Packet, IpAddress, Ipv4Packet, TcpPacket, UdpPacket};
@@ -209,6 +210,50 @@ fn sctp_is_computed_anew() {
     assert_eq!(is_right(CLIENT, VIP, Protocol::SCTP, &packet), Ok(true));
     packet[20] ^= 1;
     assert_eq!(is_right(CLIENT, VIP, Protocol::SCTP, &packet), Ok(false));
+}
+
+#[test]
+fn a_segment_in_pieces_has_the_checksum_of_the_whole() {
+    let data: Vec<u8> = (0..201u8).collect();
+    let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
+    for protocol in protocols
+        .into_iter()
+        .chain([Protocol::ICMP, Protocol::ICMPV6])
+    {
+        let mut whole = segment(protocol, &data);
+        fill(CLIENT, VIP, protocol, &mut whole, Offload::Software).unwrap();
+        let (head, rest) = whole.split_at(24);
+        let mut cut = segment(protocol, &data)[..24].to_vec();
+        fill_pieces(CLIENT, VIP, protocol, &mut cut, rest.chunks(48)).unwrap();
+        assert_eq!(cut, head, "{protocol:?}");
+        if protocol != Protocol::SCTP {
+            let sum = Sum::of(head).and(Sum::of(rest));
+            let is_right = |sum| is_right_sum(CLIENT, VIP, protocol, whole.len() as u32, sum);
+            assert!(is_right(sum) && !is_right(sum.word(1)), "{protocol:?}");
+        }
+    }
+}
+
+#[test]
+fn df_comes_off_and_the_header_s_checksum_follows() {
+    let mut header = ipv4::Header {
+        version_ihl: ipv4::Header::PLAIN,
+        tos: 0,
+        total_len: 20.into(),
+        id: 7.into(),
+        fragment: ipv4::DONT_FRAGMENT.into(),
+        ttl: 64,
+        protocol: 1,
+        checksum: 0.into(),
+        src: CLIENT.to_wire(),
+        dst: VIP.to_wire(),
+    };
+    header.fill_checksum();
+    for _ in 0..2 {
+        header.allow_fragments();
+        assert_eq!(header.fragment.get(), 0);
+        assert_eq!(Sum::of(header.as_bytes()).finish(), 0);
+    }
 }
 
 #[test]

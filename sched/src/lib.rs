@@ -6,6 +6,7 @@
 //! scheduler's position is in a state that the old and the new snapshot share.
 #![forbid(unsafe_code)]
 
+mod callers;
 pub mod cells;
 pub mod config;
 pub mod limits;

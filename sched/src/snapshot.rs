@@ -3,6 +3,7 @@
 //! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place in the
 //! indices) and for each server (its name), and replaces the one service that it changes.
 
+use crate::callers::{Callers, From};
 use crate::config::{AddressFamily, ServerConfig, ServiceKey};
 use crate::marks::MarkRules;
 use crate::real::{Real, Reals};
@@ -89,6 +90,8 @@ pub struct Snapshot {
     servers: Vec<Option<ServerConfig>>,
     /// What servers' packets are known by.
     reals: Reals,
+    /// Servers that may begin connections, as of the last [`settle`](Self::settle).
+    callers: Callers,
     v4: Index<Addr4>,
     v6: Index<Addr6>,
 }
@@ -222,6 +225,20 @@ impl Snapshot {
         self.reals.has(real)
     }
 
+    /// A server may begin connections of its own.
+    #[inline]
+    #[must_use]
+    pub fn has_callers(&self) -> bool {
+        !self.callers.is_empty()
+    }
+
+    /// The service in whose name a server begins a connection from this address and port, and the server.
+    #[must_use]
+    pub fn caller(&self, from: From) -> Option<(&Service, ServerIndex)> {
+        let (service, server) = self.callers.get(&from)?;
+        Some((self.service(service)?, server))
+    }
+
     /// The lowest slot without a service.
     #[must_use]
     pub fn free_slot(&self) -> ServiceIndex {
@@ -259,8 +276,10 @@ impl Snapshot {
         Some(old)
     }
 
-    /// Brings the schedulers' shared states up to this snapshot; see [`Service::settle`].
+    /// Brings the schedulers' shared states up to this snapshot; see [`Service::settle`]. Which servers may begin
+    /// connections is found anew.
     pub fn settle(&mut self) {
+        self.callers = Callers::of(self.services());
         for slot in self.services.iter_mut().flatten() {
             if let Some(service) = Arc::get_mut(slot) {
                 service.settle();

@@ -210,8 +210,9 @@ fn remembered<'a, F: HopFamily>(
     })
 }
 
-/// What the service's engine goes by. A packet that it can't read begins no connection, as in the kernel.
-fn engine_data<F: HopFamily, B: Buf>(
+/// What the service's engine goes by. A packet that it can't read begins no connection, as in the kernel. Of a datagram in
+/// pieces it reads the first one.
+pub(super) fn engine_data<F: HopFamily, B: Buf>(
     service: &Service,
     meta: &Meta<F>,
     buf: &B,
@@ -220,7 +221,8 @@ fn engine_data<F: HopFamily, B: Buf>(
         return Ok(EngineData::NONE);
     }
     let end = usize::from(meta.l3) + meta.ip_len as usize;
-    let datagram = buf.bytes().get(usize::from(meta.l4)..end);
+    let here = end.min(buf.bytes().len());
+    let datagram = buf.bytes().get(usize::from(meta.l4)..here);
     let message = datagram.and_then(|datagram| datagram.get(udp::Header::LEN..));
     let call = message
         .filter(|_| meta.protocol == Protocol::UDP)
@@ -230,7 +232,7 @@ fn engine_data<F: HopFamily, B: Buf>(
 }
 
 /// A template may go on leading to this server (`ip_vs_check_template`).
-fn is_in_service(view: &View<'_>, server: ServerIndex) -> bool {
+pub(super) fn is_in_service(view: &View<'_>, server: ServerIndex) -> bool {
     let is_quiescent = view.config.tunables.expire_quiescent_template != 0
         && view.config.server(server).is_some_and(|s| s.weight == 0);
     view.config.is_available(server) && !is_quiescent
@@ -252,7 +254,7 @@ fn enter_somewhere<F: HopFamily>(
     service: &Service,
     chosen: &Chosen<'_>,
 ) -> Result<EntryIndex, Failed> {
-    let first = enter(view, table, item, service, chosen);
+    let first = enter_chosen(view, table, item, service, chosen);
     if first != Err(Refused::Collision) || service.config.persistence.is_some() {
         return first.map_err(Failed::from);
     }
@@ -260,7 +262,7 @@ fn enter_somewhere<F: HopFamily>(
     let others = servers.filter(|s| s.index != chosen.index && s.config.weight > 0);
     for server in others.take(COLLISION_TRIES) {
         let other = plain(server.index, &server.config, item.meta.dst.port);
-        match enter(view, table, item, service, &other) {
+        match enter_chosen(view, table, item, service, &other) {
             Err(Refused::Collision) => {}
             entered => return entered.map_err(Failed::from),
         }
@@ -268,7 +270,7 @@ fn enter_somewhere<F: HopFamily>(
     Err(Refused::Collision.into())
 }
 
-fn enter<F: HopFamily>(
+fn enter_chosen<F: HopFamily>(
     view: &View<'_>,
     table: &mut Table<F>,
     item: &Item<F>,
@@ -276,6 +278,15 @@ fn enter<F: HopFamily>(
     chosen: &Chosen<'_>,
 ) -> Result<EntryIndex, Refused> {
     let entry = entry(service, chosen, &item.meta).ok_or(Refused::Collision)?;
+    enter(view, table, entry)
+}
+
+/// Enters a connection; in a full table another one may have to make room.
+pub(super) fn enter<F: HopFamily>(
+    view: &View<'_>,
+    table: &mut Table<F>,
+    entry: Entry<F>,
+) -> Result<EntryIndex, Refused> {
     let at = match table.insert(entry, view.now) {
         Err(Refused::Full) => {
             let (class, evicted) = table.evict(view.now).ok_or(Refused::Full)?;
@@ -285,7 +296,7 @@ fn enter<F: HopFamily>(
         }
         other => other?,
     };
-    began(view, chosen.index);
+    began(view, entry.server_index());
     Ok(at)
 }
 

@@ -28,6 +28,7 @@ mod listing;
 mod local;
 mod marks;
 mod options;
+mod outgoing;
 mod overdue;
 mod pieces;
 mod plan;

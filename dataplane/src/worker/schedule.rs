@@ -7,7 +7,7 @@ use super::View;
 use super::connect::{Failed, connect};
 use super::hops::{HopFamily, ServerHops};
 use super::lane::{Item, Verdict, other_owner};
-use super::{icmp, marks, related, unclaimed};
+use super::{icmp, marks, outgoing, related, unclaimed};
 use crate::fib::FibFamily;
 use crate::port::Buf;
 use crate::punt::PuntClass;
@@ -35,6 +35,11 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     if view.steering.mode() == Mode::Nic {
         if let Some(owner) = other_owner(view, meta) {
             return Verdict::HandOver(owner);
+        }
+    }
+    if view.config.has_callers() {
+        if let Some(verdict) = outgoing::begin(view, table, hops, item, buf) {
+            return verdict;
         }
     }
     if view.config.tunables.nat_icmp_send != 0 {

@@ -44,7 +44,7 @@ pub struct Listed<A> {
 }
 
 impl<A: Address> Held<'_, A> {
-    /// The valid template of this key; with an engine, that of these data, whoever the client is.
+    /// The valid template of this key; with an engine, that of these data as well.
     pub fn find(
         &mut self,
         key: &TemplateKey<A>,
@@ -55,15 +55,7 @@ impl<A: Address> Held<'_, A> {
         for _ in 0..self.table.slots {
             let template = *self.part.used(slot)?;
             let has_data = self.part.data(slot, &template) == data.bytes();
-            let anybody_s = TemplateKey {
-                client: key.client,
-                ..template.key
-            };
-            let is_same = match template.data {
-                0 => template.key == *key,
-                _ => anybody_s == *key,
-            };
-            if has_data && is_same {
+            if has_data && template.key == *key {
                 self.settle(slot, now)?;
                 return Some((Place(slot), template.server));
             }

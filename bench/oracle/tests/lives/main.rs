@@ -9,7 +9,11 @@
     missing_docs
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod begins;
+mod calls;
 mod explain;
 mod limits;
 mod marks;

@@ -9,7 +9,7 @@ use pvs_proto::MacAddr;
 
 /// A laboratory that is told what to do in lines.
 pub struct Table {
-    lab: Lab,
+    pub lab: Lab,
     now_ms: u64,
 }
 

@@ -1,6 +1,6 @@
 //! Persistence: whom a service takes for one client, and for how long; a network, the ports of a mark, a call, FTP, port 0.
 
-use super::table::Went::{Linux, Lost, Server};
+use super::table::Went::{Linux, Server};
 use super::table::{Table, VIP, two_servers};
 use pvs_proto::wire::tcp::{ACK, RST, SYN};
 
@@ -115,32 +115,6 @@ fn clients_of_a_network_and_ports_of_a_mark_are_one() {
         "{:?}",
         t.connections()
     );
-}
-
-#[test]
-fn a_call_has_one_server_whoever_speaks() {
-    let mut t = Table::new(&[
-        "-A -u 10.0.0.100:5060 -s rr -p 60 --pe sip",
-        "-a -u 10.0.0.100:5060 -r 192.168.1.1:5060 -m",
-        "-a -u 10.0.0.100:5060 -r 192.168.1.2:5060 -m",
-    ]);
-    let message = |call: &str| format!("INVITE sip:b@c SIP/2.0\r\nCall-ID: {call}\r\n\r\n");
-    let mut say = |from: &str, call: &str| t.udp(from, "10.0.0.100:5060", message(call).as_bytes());
-    assert_eq!(say("10.9.0.1:4001", "one@here"), Server(2));
-    assert_eq!(
-        say("10.9.0.2:4001", "one@here"),
-        Server(2),
-        "another speaker"
-    );
-    assert_eq!(say("10.9.0.1:4002", "two@here"), Server(1), "another call");
-    assert_eq!(say("10.9.0.3:4001", ""), Lost("no_call"));
-    let text = t.run("-Lnc --persistent-conn");
-    let heading = "pro expire state       source             virtual            destination        pe name          pe_data\n";
-    assert!(text.contains(heading), "{text}");
-    let call =
-        "10.9.0.1:0         10.0.0.100:5060    192.168.1.2:5060   sip              one@here\n";
-    assert!(text.contains(call), "{text}");
-    assert_eq!(t.run("-Lnc").matches("sip").count(), 0);
 }
 
 #[test]
