@@ -15,6 +15,7 @@ pub mod persistence;
 pub mod real;
 pub mod scheduler;
 pub mod service;
+pub mod slots;
 pub mod snapshot;
 mod sync;
 pub mod templates;
@@ -28,5 +29,6 @@ pub use config::{
 pub use real::Real;
 pub use scheduler::Flow;
 pub use service::{Server, ServerIndex, Service, ServiceIndex};
+pub use slots::MhSlots;
 pub use snapshot::{Snapshot, SnapshotFamily};
 pub use tunables::Tunables;

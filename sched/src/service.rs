@@ -8,6 +8,7 @@
 use crate::cells::Loads;
 use crate::config::{ServerConfig, ServerKey, ServiceConfig};
 use crate::scheduler::{Ask, Edit, Flow, List, Scheduling};
+use crate::slots::MhSlots;
 use crate::tunables::Tunables;
 use pvs_proto::Address;
 
@@ -44,6 +45,7 @@ pub struct Service {
     /// Workers ask the forwarding information, which a change reaches first. True for a mark, whose
     /// packets are judged by their own address.
     pub local: bool,
+    slots: MhSlots,
     servers: Vec<Server>,
     added: u32,
     scheduling: Scheduling,
@@ -58,9 +60,25 @@ impl Service {
             index,
             config,
             local,
+            slots: MhSlots::default(),
             servers: Vec::new(),
             added: 0,
             scheduling,
+        }
+    }
+
+    /// How many slots its table has if its scheduler is mh; else nobody asks.
+    #[must_use]
+    pub const fn slots(&self) -> MhSlots {
+        self.slots
+    }
+
+    /// `pvsadm mh`: another number of slots, which an edit keeps.
+    #[must_use]
+    pub fn with_slots(&self, slots: MhSlots) -> Self {
+        Self {
+            slots,
+            ..self.clone()
         }
     }
 
@@ -139,14 +157,15 @@ impl Service {
     }
 
     fn reschedule(&mut self, edit: Edit) {
-        self.scheduling
-            .edit(&list(&self.config, &self.servers), edit);
+        let list = list(&self.config, self.slots, &self.servers);
+        self.scheduling.edit(&list, edit);
     }
 
     /// Brings the scheduler's tables and its shared state up to this service's list. Called once, by control, when
     /// the snapshot that holds the service is published: a refused edit has changed nothing.
     pub fn settle(&mut self) {
-        self.scheduling.settle(&list(&self.config, &self.servers));
+        let list = list(&self.config, self.slots, &self.servers);
+        self.scheduling.settle(&list);
     }
 
     /// The server for a new connection; `None` if no server may take it.
@@ -186,7 +205,10 @@ impl Service {
 }
 
 /// What a scheduler is built of.
-fn list<'a>(config: &ServiceConfig, servers: &'a [Server]) -> List<'a> {
-    let family = config.key.family();
-    List { family, servers }
+fn list<'a>(config: &ServiceConfig, slots: MhSlots, servers: &'a [Server]) -> List<'a> {
+    List {
+        family: config.key.family(),
+        slots,
+        servers,
+    }
 }

@@ -12,8 +12,8 @@
 use proptest::prelude::*;
 use pvs_proto::{Addr4, Addr6, Address, Endpoint, Ticks};
 use pvs_sched::{
-    Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
-    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+    Flow, Load, Loads, Method, MhSlots, SchedulerName, ServerConfig, ServerIndex, ServerKey,
+    Service, ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
 };
 use siphasher::sip::SipHasher13;
 use std::collections::{BTreeMap, HashMap};
@@ -249,6 +249,7 @@ impl Naive for Sh {
 struct Mh {
     port: bool,
     fallback: bool,
+    slots: u32,
 }
 
 fn sip(word: u32, key: u64) -> u32 {
@@ -257,8 +258,8 @@ fn sip(word: u32, key: u64) -> u32 {
     hasher.finish() as u32
 }
 
-fn maglev(list: &[Real]) -> Vec<Option<u8>> {
-    let mut table = vec![None; 4093];
+fn maglev(list: &[Real], slots: usize) -> Vec<Option<u8>> {
+    let mut table = vec![None; slots];
     let divisor = list.iter().map(|s| s.last_weight).fold(0, gcd);
     let greatest = list.iter().map(|s| s.last_weight).max().unwrap_or(0);
     if divisor == 0 {
@@ -268,19 +269,21 @@ fn maglev(list: &[Real]) -> Vec<Option<u8>> {
         .rfind(|bit| (greatest / divisor) >> bit != 0)
         .unwrap()
         + 1;
+    // The kernel's index of the size: 12 for 4093, 16 for 65521, 17 for 131071; half of it.
+    let turn_bits = (f64::from(slots as u32).log2() as i32 + 1) / 2;
     let mut at: Vec<usize> = list
         .iter()
-        .map(|s| sip(s.word, 2_654_435_761) as usize % 4093)
+        .map(|s| sip(s.word, 2_654_435_761) as usize % slots)
         .collect();
     let mut free = table.len();
     for turn in (0..list.len()).cycle() {
         let server = &list[turn];
-        let step = sip(server.word, 2_654_446_892) as usize % 4092 + 1;
-        let turns =
-            ((server.last_weight / divisor) >> (bits - 6).max(0)).max(server.last_weight.min(1));
+        let step = sip(server.word, 2_654_446_892) as usize % (slots - 1) + 1;
+        let turns = ((server.last_weight / divisor) >> (bits - turn_bits).max(0))
+            .max(server.last_weight.min(1));
         for _ in 0..turns {
             while table[at[turn]].is_some() {
-                at[turn] = (at[turn] + step) % 4093;
+                at[turn] = (at[turn] + step) % slots;
             }
             table[at[turn]] = Some(server.n);
             free -= 1;
@@ -294,17 +297,27 @@ fn maglev(list: &[Real]) -> Vec<Option<u8>> {
 
 impl Naive for Mh {
     fn pick(&mut self, list: &[Real], who: &Who) -> Option<u8> {
-        let table = maglev(list);
+        let table = maglev(list, self.slots as usize);
         let name = who
             .client
             .wrapping_add(if self.port { who.port } else { 0 });
-        let slot = |offset: u32| sip(name.wrapping_add(offset), 2_654_435_761) % 4093;
+        let slot = |offset: u32| sip(name.wrapping_add(offset), 2_654_435_761) % self.slots;
         let first = slot(0);
         let usable = |n: &u8| list.iter().any(|s| s.n == *n && s.usable());
-        let tries = (0..if self.fallback { 4093 } else { 0 }).map(|n| (n + first) % 4093);
+        let tries = self.slots.min(4093);
+        let tries = (0..if self.fallback { tries } else { 0 }).map(|n| (n + first) % self.slots);
         let all = std::iter::once(0).chain(tries);
-        all.filter_map(|offset| table[slot(offset) as usize])
-            .find(usable)
+        let found = all
+            .filter_map(|offset| table[slot(offset) as usize])
+            .find(usable);
+        if found.is_some() || !self.fallback || self.slots <= 4093 {
+            return found;
+        }
+        // What pvs adds: behind as many tries as the kernel makes, the next one in the list.
+        let own = table[first as usize]?;
+        let from = list.iter().position(|s| s.n == own).unwrap();
+        let mut next = list.iter().cycle().skip(from).take(list.len());
+        next.find(|s| s.usable()).map(|s| s.n)
     }
 }
 
@@ -373,7 +386,7 @@ impl Naive for Lblcr {
     }
 }
 
-fn naive(scheduler: SchedulerName, flags: ServiceFlags) -> Box<dyn Naive> {
+fn naive(scheduler: SchedulerName, flags: ServiceFlags, slots: u32) -> Box<dyn Naive> {
     let (fallback, port) = (
         flags.has(ServiceFlags::SCHED1),
         flags.has(ServiceFlags::SCHED2),
@@ -389,7 +402,11 @@ fn naive(scheduler: SchedulerName, flags: ServiceFlags) -> Box<dyn Naive> {
         SchedulerName::Ovf => Box::new(Stateless(ovf)),
         SchedulerName::Dh => Box::new(Dh),
         SchedulerName::Sh => Box::new(Sh { port, fallback }),
-        SchedulerName::Mh => Box::new(Mh { port, fallback }),
+        SchedulerName::Mh => Box::new(Mh {
+            port,
+            fallback,
+            slots,
+        }),
         SchedulerName::Lblc => Box::new(Lblc::default()),
         SchedulerName::Lblcr => Box::new(Lblcr::default()),
         SchedulerName::None => Box::new(Stateless(|_| None)),
@@ -600,13 +617,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn picks_as_the_model_does<A: Named>(
     scheduler: SchedulerName,
     flags: ServiceFlags,
+    slots: u32,
     steps: &[Step],
 ) -> Result<(), TestCaseError> {
     let mut both = Both {
-        service: service::<A>(scheduler, flags),
+        service: service::<A>(scheduler, flags).with_slots(MhSlots::new(slots).unwrap()),
         loads: Table::default(),
         list: Vec::new(),
-        naive: naive(scheduler, flags),
+        naive: naive(scheduler, flags, slots),
         cells: 0,
         now: 1,
     };
@@ -627,8 +645,8 @@ macro_rules! models {
             fn $name(steps in steps(), flags in 0u32..4) {
                 let scheduler = SchedulerName::$scheduler;
                 let flags = ServiceFlags(flags * ServiceFlags::SCHED1.0);
-                picks_as_the_model_does::<Addr4>(scheduler, flags, &steps)?;
-                picks_as_the_model_does::<Addr6>(scheduler, flags, &steps)?;
+                picks_as_the_model_does::<Addr4>(scheduler, flags, 4093, &steps)?;
+                picks_as_the_model_does::<Addr6>(scheduler, flags, 4093, &steps)?;
             }
         }
     )+};
@@ -649,4 +667,18 @@ models! {
     lblc_picks_as_its_model: Lblc, 128;
     lblcr_picks_as_its_model: Lblcr, 128;
     none_picks_as_its_model: None, 16;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn mh_picks_as_its_model_whatever_the_number_of_slots(
+        steps in steps(),
+        flags in 0u32..4,
+        slots in prop::sample::select(vec![251u32, 2039, 16_381, 65_521, 65_537, 131_071]),
+    ) {
+        let flags = ServiceFlags(flags * ServiceFlags::SCHED1.0);
+        picks_as_the_model_does::<Addr4>(SchedulerName::Mh, flags, slots, &steps)?;
+    }
 }

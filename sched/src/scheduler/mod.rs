@@ -32,6 +32,7 @@ mod wrr;
 use crate::cells::Loads;
 use crate::config::{AddressFamily, SchedulerName, ServiceConfig, ServiceFlags};
 use crate::service::Server;
+use crate::slots::MhSlots;
 use crate::tunables::Tunables;
 use pvs_proto::{Address, Endpoint, Ticks};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Flow<A> {
 pub(crate) struct List<'a> {
     /// The family of the service, by which the kernel reads the servers' addresses too.
     pub(crate) family: AddressFamily,
+    /// The size of mh's table.
+    pub(crate) slots: MhSlots,
     /// The servers, in the kernel's list order.
     pub(crate) servers: &'a [Server],
 }
@@ -174,7 +177,8 @@ macro_rules! schedulers {
         impl Scheduling {
             /// A scheduler that has picked nothing yet.
             pub(crate) fn new(config: &ServiceConfig, servers: &[Server]) -> Self {
-                let list = List { family: config.key.family(), servers };
+                let (family, slots) = (config.key.family(), MhSlots::default());
+                let list = List { family, slots, servers };
                 match config.scheduler {
                     $(SchedulerName::$name => Self::$name(Bound::new(&list)),)+
                 }
