@@ -4,6 +4,7 @@
 //! [`store`](crate::store). Nothing here judges; a value that came over the socket is judged again
 //! by the store.
 
+use pvs_sched::MhSlots;
 use pvs_sched::config::{
     Persistence, ServerConfig, ServerKey, ServiceFlags, ServiceKey, Transport,
 };
@@ -101,6 +102,15 @@ pub enum Command {
     DeleteMarkRule(MarkRule),
     /// `mark restore`, `mark flush`: these rules in place of all others.
     SetMarks(Vec<MarkRule>),
+    /// `mh --slots`: how many slots the table of a service with the scheduler mh has.
+    SetSlots {
+        /// The service.
+        service: ServiceKey,
+        /// The number, a prime.
+        slots: MhSlots,
+    },
+    /// `mh`: those of one service, or of all.
+    ListSlots(Option<ServiceKey>),
     /// `status`.
     Status,
     /// `drops`.
@@ -122,6 +132,7 @@ impl Command {
                 | Self::ListDaemons
                 | Self::ListTunables(_)
                 | Self::ListMarks
+                | Self::ListSlots(_)
                 | Self::Explain(_)
                 | Self::Status
                 | Self::Drops

@@ -1,5 +1,6 @@
 //! What `pvsadm explain` tells: plain data with stable names, as it also crosses the control socket.
 
+use pvs_sched::MhSlots;
 use pvs_sched::config::{Method, ServerKey, ServiceKey};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +23,8 @@ pub struct Explanation {
     pub service: Option<ServiceKey>,
     /// The service's scheduler.
     pub scheduler: String,
+    /// How many slots the service's table has, if its scheduler is mh.
+    pub mh_slots: Option<MhSlots>,
     /// The service remembers clients for so many seconds.
     pub persistence_secs: Option<u32>,
     /// Its destination is local: else Linux routes it.

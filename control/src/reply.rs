@@ -4,9 +4,9 @@ use crate::command::{Command, DaemonRole, Tuning};
 use crate::explain::Explanation;
 use crate::listing::command_line;
 use crate::status::{LossView, StatusView};
-use pvs_sched::Counters;
-use pvs_sched::config::{Method, ServerConfig, ServiceConfig};
+use pvs_sched::config::{Method, SchedulerName, ServerConfig, ServiceConfig, ServiceKey};
 use pvs_sched::marks::MarkRule;
+use pvs_sched::{Counters, MhSlots};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
@@ -61,6 +61,8 @@ pub enum Outcome {
     Explanation(Box<Explanation>),
     /// The mark rules, in their order.
     Marks(Vec<MarkRule>),
+    /// How many slots the tables of mh services have.
+    Slots(Vec<SlotsView>),
     /// The state of the director.
     Status {
         /// The state, or a part of it.
@@ -129,6 +131,12 @@ pub enum Refusal {
     /// A mark rule that is not there.
     #[error("no mark rule says this")]
     MarkRuleUnknown,
+    /// `mh` of a service that has no such table.
+    #[error("The service's scheduler is {scheduler}: only mh has a table with slots")]
+    NotMaglev {
+        /// Its scheduler.
+        scheduler: SchedulerName,
+    },
     /// One of the commands by which rules would replace the running ones.
     #[error("{refusal} ({})", command_line(command))]
     Rule {
@@ -195,8 +203,22 @@ pub struct ServiceView {
     pub stats: Figures,
     /// Per second.
     pub rates: Figures,
+    /// How many slots its table has, if its scheduler is mh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mh_slots: Option<MhSlots>,
     /// Its servers, in the kernel's list order.
     pub servers: Vec<ServerView>,
+}
+
+/// The table of an mh service, as `pvsadm mh` tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotsView {
+    /// The service's name.
+    pub service: ServiceKey,
+    /// How many slots the table has.
+    pub slots: MhSlots,
+    /// A service of scheduler mh has the name: else the next one of that name gets the number.
+    pub running: bool,
 }
 
 /// A server as listings need it.

@@ -8,82 +8,14 @@
 )]
 
 mod common;
+#[path = "common/director.rs"]
+mod director;
 
-use common::IdlePlane;
-use pvs_control::cli::{Asked, FileNames, Io, Link, LinkError, run};
-use pvs_control::command::Command;
-use pvs_control::frame::{Response, VERSION, decode, encode};
+use director::Director;
 use pvs_control::plane::Connection;
 use pvs_control::{Capabilities, Store};
 use pvs_sched::Method;
 use serde_json::Value;
-
-/// A store behind frames.
-struct Director {
-    store: Store,
-    plane: IdlePlane,
-}
-
-impl Director {
-    fn new() -> Self {
-        Self {
-            store: Store::new(Capabilities::ALL),
-            plane: IdlePlane::default(),
-        }
-    }
-
-    /// Runs a command line with this input: status, output, errors.
-    fn fed(&mut self, line: &str, mut input: &[u8]) -> (u8, String, String) {
-        let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let (mut output, mut errors) = (Vec::new(), Vec::new());
-        let mut io = Io {
-            input: &mut input,
-            output: &mut output,
-            errors: &mut errors,
-        };
-        let status = run(&argv, &FileNames::default(), self, &mut io).unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status, text(output), text(errors))
-    }
-
-    fn run(&mut self, line: &str) -> (u8, String, String) {
-        self.fed(line, b"")
-    }
-
-    /// The output of a command line that succeeds in silence otherwise.
-    fn shown(&mut self, line: &str) -> String {
-        let (status, output, errors) = self.run(line);
-        assert_eq!((status, errors.as_str()), (0, ""), "{line}");
-        output
-    }
-}
-
-impl Link for Director {
-    fn ask(&mut self, commands: &[Command], asked: Asked<'_>) -> Result<Option<String>, LinkError> {
-        let mut outcomes = self.store.apply_all(commands, &self.plane);
-        for (command, outcome) in commands.iter().zip(&mut outcomes) {
-            if let (
-                Command::ListConnections,
-                pvs_control::reply::Outcome::Connections { entries, .. },
-            ) = (command, outcome)
-            {
-                *entries = self.plane.connections.iter().map(Into::into).collect();
-            }
-        }
-        let answer = Response {
-            version: VERSION,
-            outcomes,
-            last: true,
-            ..Response::default()
-        };
-        let received: Response = decode(&encode(&answer)?)?;
-        assert_eq!(received, answer);
-        for outcome in received.outcomes {
-            asked(outcome).map_err(LinkError::Output)?;
-        }
-        Ok(None)
-    }
-}
 
 const RULES: &str = "# two services
 -A -t 10.0.0.100:80 -s rr
@@ -260,7 +192,8 @@ fn keys(value: &Value, all: &mut Vec<String>) {
 fn every_key_of_the_json_is_documented() {
     let page = include_str!("../../docs/CONTROL.md");
     let mut director = Director::new();
-    director.fed("pvsadm apply -", RULES.as_bytes());
+    let rules = format!("{RULES}-A -f 1 -s mh\n");
+    director.fed("pvsadm apply -", rules.as_bytes());
     director.plane.connections.push(connection());
     for line in [
         "pvsadm -L --json",
@@ -269,6 +202,7 @@ fn every_key_of_the_json_is_documented() {
         "pvsadm -Lc --json",
         "pvsadm -L --timeout --json",
         "pvsadm -L --daemon --json",
+        "pvsadm mh --json",
     ] {
         let text = director.shown(line);
         assert_eq!(text.lines().count(), 1, "{line}");
@@ -290,7 +224,7 @@ fn ipvsadm_has_none_of_it() {
     assert_eq!(director.run("ipvsadm -L --json"), unknown("--json"));
     assert_eq!(director.run("ipvsadm -L --json=x"), unknown("--json=x"));
     assert_eq!(director.fed("pvsadm -R", b"-L --json\n"), unknown("--json"));
-    for word in ["apply", "diff", "check", "proc"] {
+    for word in ["apply", "diff", "check", "proc", "mh"] {
         assert_eq!(director.run(&format!("ipvsadm {word}")).0, 255);
     }
     let (status, _, errors) = director.run("pvsadm -S --json");

@@ -2,8 +2,9 @@
 
 use crate::args::Args;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use pvs_control::cli::service_named;
 use pvs_control::command::Tuning;
-use pvs_sched::Tunables;
+use pvs_sched::{MhSlots, ServiceKey, Tunables};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -227,6 +228,25 @@ pub struct RulesConfig {
     pub file: Option<PathBuf>,
     /// A file as `pvsadm mark save` writes it.
     pub marks: Option<PathBuf>,
+    /// How many slots the tables of mh services have, by the option that names the service for pvsadm.
+    pub mh_slots: BTreeMap<String, u32>,
+}
+
+impl RulesConfig {
+    /// The services of `mh_slots` with their numbers.
+    ///
+    /// # Errors
+    /// A name or a number that can't be.
+    pub fn mh_slots(&self) -> Result<Vec<(ServiceKey, MhSlots)>> {
+        let read = |(name, slots): (&String, &u32)| {
+            let service = service_named(name);
+            let service = service.map_err(|wrong| anyhow!("rules.mh_slots: {name:?}: {wrong}"))?;
+            let slots = MhSlots::new(*slots)
+                .map_err(|wrong| anyhow!("rules.mh_slots: {name:?} is {slots}: {wrong}"))?;
+            Ok((service, slots))
+        };
+        self.mh_slots.iter().map(read).collect()
+    }
 }
 
 /// Tunables by name, as `pvsadm sysctl` sets them.
@@ -365,6 +385,7 @@ fn check(config: &Config) -> Result<()> {
         "table.templates is {templates}: 512 to 2097152 are possible"
     );
     config.control.mode()?;
+    config.rules.mh_slots()?;
     let mut tunables = Tunables::default();
     for Tuning { name, value } in config.sysctl.tunings() {
         let set = tunables.set(&name, &value);
@@ -473,6 +494,7 @@ mod tests {
         let default = TableConfig::default();
         assert_eq!(example.table.connections6, Some(default.connections / 4));
         assert!(example.control.group.is_some() && example.rules.file.is_some());
+        assert_eq!(example.rules.mh_slots().unwrap().len(), 1);
     }
 
     #[test]
@@ -500,6 +522,9 @@ mod tests {
         );
         assert!(tell(&format!("{PORT}[sysctl]\nsecure_tcp = 4\n")).contains("0 to 3 are possible"));
         assert!(tell(&format!("{PORT}[sysctl]\nsecure = 4\n")).contains("no such tunable"));
+        let slots = |line: &str| tell(&format!("{PORT}[rules]\nmh_slots = {{ {line} }}\n"));
+        assert!(slots("\"-t 10.0.0.1:80\" = 65536").contains("65521, 65537"));
+        assert!(slots("\"10.0.0.1:80\" = 65537").contains("unexpected argument"));
         assert!(tell("[[port]]\ndevice = 5\n").starts_with("pvsd.toml: line 2: "));
     }
 }

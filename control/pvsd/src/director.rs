@@ -43,6 +43,7 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     let server = Server::bind(&socket)?;
     let mut store = Store::with_room(capabilities(config), config.table.servers as usize);
     rules::tune(&config.sysctl.tunings(), &mut store)?;
+    rules::remember_slots(&config.rules, &mut store)?;
     if let Some(file) = &config.rules.marks {
         rules::load_marks(file, &mut store)?;
     }

@@ -1,5 +1,6 @@
 //! Rules that are loaded at start: a file as `ipvsadm -S` writes it, read as `ipvsadm -R` reads it.
 
+use crate::config::RulesConfig;
 use anyhow::{Context, Result, anyhow};
 use pvs_control::cli::{self, SystemNames};
 use pvs_control::command::{Command, Tuning};
@@ -14,6 +15,19 @@ pub fn tune(tunings: &[Tuning], store: &mut Store) -> Result<()> {
     store
         .apply(&Command::Tune(tunings.to_vec()), &NoPlane)
         .context("[sysctl]")?;
+    Ok(())
+}
+
+/// Remembers how many slots the tables of mh services are to have, before there are services.
+///
+/// # Errors
+/// One is wrong; `config` has judged them before.
+pub fn remember_slots(rules: &RulesConfig, store: &mut Store) -> Result<()> {
+    for (service, slots) in rules.mh_slots()? {
+        store
+            .remember_slots(service, slots)
+            .context("rules.mh_slots")?;
+    }
     Ok(())
 }
 
@@ -83,6 +97,21 @@ mod tests {
         let mut store = Store::new(Capabilities::ALL);
         load_into(&mut store, rules.as_bytes())?;
         Ok(counted(&store))
+    }
+
+    #[test]
+    fn a_service_of_the_rules_gets_the_slots_of_the_configuration() {
+        let slots = [("-t 10.0.0.1:80".to_owned(), 65_537)];
+        let config = RulesConfig {
+            mh_slots: slots.into(),
+            ..RulesConfig::default()
+        };
+        let mut store = Store::new(Capabilities::ALL);
+        remember_slots(&config, &mut store).unwrap();
+        load_into(&mut store, b"-A -t 10.0.0.1:80 -s mh\n-A -t 10.0.0.1:81 -s mh\n").unwrap();
+        let services = store.snapshot().services();
+        let slots: Vec<u32> = services.map(|s| s.slots().get()).collect();
+        assert_eq!(slots, [65_537, 4093]);
     }
 
     #[test]

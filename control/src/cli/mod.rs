@@ -13,6 +13,7 @@ pub mod help;
 pub(crate) mod legality;
 mod manual;
 mod marks;
+mod mh;
 pub mod names;
 pub(crate) mod notation;
 pub mod options;
@@ -27,6 +28,7 @@ pub mod tokens;
 pub mod words;
 
 pub use marks::parse_marks;
+pub use mh::service_named;
 pub use names::{FileNames, Names, SystemNames};
 pub use plan::{Failure, Plan, Show, TableUse, plan};
 pub use restore::commands;

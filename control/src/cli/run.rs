@@ -324,6 +324,11 @@ impl Session<'_, '_> {
                 Show::MarkLines => self.text(&listing::mark_lines(&rules))?,
                 _ => {}
             },
+            Outcome::Slots(views) => {
+                if let Show::Report(detail) = show {
+                    self.text(&listing::slots(&views, detail))?;
+                }
+            }
             Outcome::Tunables(tunings) => {
                 if let Show::Report(detail) = show {
                     self.text(&listing::tunables(&tunings, detail))?;

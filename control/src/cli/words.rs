@@ -8,6 +8,7 @@ use super::complete::{Shell, completions};
 use super::explain;
 use super::manual::manual;
 use super::marks;
+use super::mh;
 use super::options::{Row, Tag, flag, info};
 use super::plan::{Failure, Plan, Show, TableUse};
 use super::tokens::Tokens;
@@ -220,6 +221,15 @@ pub static WORDS: &[Word] = &[
         options: marks::OPTIONS,
         arguments: Arguments::Names(|| marks::WORDS.to_vec()),
         plan: marks::plan,
+    },
+    Word {
+        name: "mh",
+        usage: "mh [-t|-u|-f SERVICE [--slots N]] [--json]",
+        help: "shows or sets how large the table of an mh service is",
+        about: mh::ABOUT,
+        options: mh::OPTIONS,
+        arguments: false,
+        plan: mh::plan,
     },
 ];
 

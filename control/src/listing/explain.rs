@@ -88,7 +88,14 @@ fn service(told: &Explanation) -> String {
         Some(secs) => format!(", persistent {secs}"),
         None => String::new(),
     };
-    format!("{key} {}{persistent}; its address is local", told.scheduler)
+    let table = match told.mh_slots {
+        Some(slots) => format!(" with {slots} slots"),
+        None => String::new(),
+    };
+    format!(
+        "{key} {}{table}{persistent}; its address is local",
+        told.scheduler
+    )
 }
 
 fn connection(told: &Explanation) -> String {

@@ -14,6 +14,7 @@ mod marks;
 pub mod proc;
 mod rules;
 mod services;
+mod slots;
 mod sort;
 mod status;
 mod tunables;
@@ -27,6 +28,7 @@ pub use marks::{mark_lines, marks};
 pub use proc::ProcFile;
 pub use rules::rules;
 pub use services::services;
+pub use slots::slots;
 pub use status::status;
 pub use tunables::tunables;
 

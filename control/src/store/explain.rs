@@ -1,5 +1,6 @@
 //! What would become of a packet: the same questions in the same order as a worker's, and nothing changes.
 
+use super::slots::is_maglev;
 use super::{Store, is_local};
 use crate::command::ExplainRequest;
 use crate::explain::{Because, Candidate, Explanation, TemplateSeen, WhyNot};
@@ -69,6 +70,7 @@ impl Store {
             .scheduler
             .as_str()
             .clone_into(&mut told.scheduler);
+        told.mh_slots = Some(service).filter(is_maglev).map(Service::slots);
         told.persistence_secs = service.config.persistence.map(|p| p.timeout_secs);
         if service.config.persistence.is_some() {
             let seen = plane.template(service, protocol, client, virtual_);

@@ -13,6 +13,7 @@ mod marks;
 mod replace;
 mod servers;
 mod services;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tunables;
@@ -28,8 +29,8 @@ use daemons::Daemons;
 use estimate::Estimator;
 use pvs_sched::config::ServiceKey;
 use pvs_sched::limits::{SERVERS_MAX, TIMEOUT_SECS_MAX};
-use pvs_sched::{Counters, Service, ServiceIndex, Snapshot};
-use std::collections::HashMap;
+use pvs_sched::{Counters, MhSlots, Service, ServiceIndex, Snapshot};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -75,6 +76,8 @@ pub struct Store {
     ids: u64,
     cells: CellBook,
     daemons: Daemons,
+    /// Of mh services, by name: those that are not the default.
+    slots: BTreeMap<ServiceKey, MhSlots>,
     capabilities: Capabilities,
     locality: Arc<dyn Locality + Send + Sync>,
     /// Nothing of this store will be published: the plane is not told anything.
@@ -119,6 +122,7 @@ impl Store {
             ids: 0,
             cells: CellBook::new(cells),
             daemons: Daemons::default(),
+            slots: BTreeMap::new(),
             capabilities,
             locality: Arc::new(Nowhere),
             trial: false,
@@ -199,6 +203,8 @@ impl Store {
             Command::DeleteMark(number) => self.delete_mark(*number)?,
             Command::DeleteMarkRule(rule) => self.delete_mark_rule(rule)?,
             Command::SetMarks(rules) => self.set_marks(rules.clone())?,
+            Command::SetSlots { service, slots } => self.set_slots(service, *slots)?,
+            Command::ListSlots(key) => return self.list_slots(key.as_ref()).map(Outcome::Slots),
             Command::Status => {
                 let mut status = Box::new(plane.status());
                 status.services = self.overview();
@@ -365,6 +371,7 @@ impl Store {
             config: service.config.clone(),
             stats: counted.unwrap_or_default().into(),
             rates: book.map(|b| b.estimator.rates()).unwrap_or_default(),
+            mh_slots: Some(service).filter(slots::is_maglev).map(Service::slots),
             servers,
         }
     }

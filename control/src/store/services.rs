@@ -42,7 +42,8 @@ impl Store {
             estimator: Estimator::ZERO,
         };
         self.books.insert(config.key, book);
-        self.put(Service::new(slot, config, local));
+        let slots = self.slots_of(&config.key);
+        self.put(Service::new(slot, config, local).with_slots(slots));
         Ok(())
     }
 
