@@ -386,6 +386,12 @@ impl Director {
         &self.cables(side)[0]
     }
 
+    /// The cable of one of a side's queues, if there is one.
+    #[must_use]
+    pub fn cable_of(&self, side: Side, queue: usize) -> Option<&Cable> {
+        self.cables(side).get(queue)
+    }
+
     fn cables(&self, side: Side) -> &[Cable] {
         match side {
             Side::Client => &self.client,
