@@ -1,4 +1,5 @@
-//! `pvs-bench sched`: what a pick costs, for each scheduler and number of servers.
+//! `pvs-bench sched`: what a pick costs, for each scheduler and number of servers; and how long control takes to fill
+//! the table of mh.
 //!
 //! Connections are begun by bursts of 32 as a worker sees them: the burst's picks are timed, then each is entered in the
 //! worker's cells while an older connection of it ends, so that loads move as they do in life and no pick is like
@@ -8,20 +9,27 @@ use crate::tsc;
 use anyhow::{Context, Result};
 use pvs_proto::{Addr4, Endpoint, Ticks};
 use pvs_sched::{
-    AllCells, Cells, Flow, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey,
-    Service, ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+    AllCells, Cells, Flow, Loads, Method, MhSlots, SchedulerName, ServerConfig, ServerIndex,
+    ServerKey, Service, ServiceConfig, ServiceIndex, ServiceKey, Transport, Tunables,
 };
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Picks that are timed together: a burst.
 const BURST: usize = 32;
 
 /// Connections of a worker to each server, on average.
 const CONNECTIONS: usize = 20;
+
+/// Slots of the tables that are filled.
+const SLOTS: [u32; 3] = [4093, 65_537, 131_071];
+
+/// Times that each is filled.
+const FILLS: usize = 9;
 
 /// Arguments of `pvs-bench sched`.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +50,14 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What was measured, for each number of servers.
+struct Measured {
+    /// Cycles of a pick.
+    rows: Vec<(SchedulerName, Vec<f64>)>,
+    /// Microseconds to fill a table of this number of slots.
+    tables: Vec<(u32, Vec<u64>)>,
 }
 
 /// Runs it.
@@ -68,13 +84,19 @@ pub fn run(args: &Args) -> Result<()> {
             .collect::<Result<_>>()?;
         rows.push((*name, cycles));
     }
-    print(args, pinned, &rows, calibration.cycles_per_nano())
+    let tables = fills(&args.servers)?;
+    print(
+        args,
+        pinned,
+        &Measured { rows, tables },
+        calibration.cycles_per_nano(),
+    )
 }
 
 fn print(
     args: &Args,
     pinned: bool,
-    rows: &[(SchedulerName, Vec<f64>)],
+    Measured { rows, tables }: &Measured,
     cycles_per_nano: f64,
 ) -> Result<()> {
     let nanos = |cycles: &f64| cycles / cycles_per_nano;
@@ -86,9 +108,13 @@ fn print(
                 (name.to_string(), json!(row))
             })
             .collect();
+        let tables: serde_json::Map<String, Value> = tables
+            .iter()
+            .map(|(slots, micros)| (slots.to_string(), json!(micros)))
+            .collect();
         let report = json!({
             "servers": args.servers, "workers": args.workers, "bursts": args.bursts, "pinned": pinned,
-            "ns_per_pick": picks,
+            "ns_per_pick": picks, "us_per_mh_table": tables,
         });
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
@@ -104,6 +130,12 @@ fn print(
             .map(|c| format!("{:>10.1}", nanos(c)))
             .collect();
         println!("{name:<10}{figures}");
+    }
+    println!("\nus to fill mh's table on control's thread, median of {FILLS}");
+    println!("{:<10}{heading}", "slots");
+    for (slots, micros) in tables {
+        let figures: String = micros.iter().map(|us| format!("{us:>10}")).collect();
+        println!("{slots:<10}{figures}");
     }
     Ok(())
 }
@@ -147,6 +179,31 @@ fn cycles(args: &Args, scheduler: SchedulerName, servers: u32) -> Result<f64> {
     each.get(each.len() / 2).copied().context("a burst")
 }
 
+/// Microseconds to fill a table after one server's weight has changed, for each size and number of servers.
+fn fills(servers: &[u32]) -> Result<Vec<(u32, Vec<u64>)>> {
+    let fill = |slots: u32, servers: u32| -> Result<u64> {
+        let mut random = Random(7);
+        let slots = MhSlots::new(slots)?;
+        let mut service = service(SchedulerName::Mh, servers, &mut random).with_slots(slots);
+        let mut micros = Vec::new();
+        for weight in 1..=FILLS as u32 {
+            let server = service.servers().first().context("a server")?.config;
+            let weight = 100 * weight;
+            service = service.with_edited_server(ServerConfig { weight, ..server });
+            let start = Instant::now();
+            service.settle();
+            micros.push(start.elapsed().as_micros() as u64);
+        }
+        micros.sort_unstable();
+        micros.get(FILLS / 2).copied().context("a fill")
+    };
+    let row = |slots| {
+        let row: Result<Vec<u64>> = servers.iter().map(|n| fill(slots, *n)).collect();
+        Ok((slots, row?))
+    };
+    SLOTS.into_iter().map(row).collect()
+}
+
 /// A connection of the worker that has these cells; three in four are established.
 fn open(cells: &Cells, server: ServerIndex) -> (ServerIndex, bool) {
     let load = cells.load(server);
@@ -161,30 +218,18 @@ fn service(scheduler: SchedulerName, servers: u32, random: &mut Random) -> Servi
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
         port: 80,
     };
-    let config = ServiceConfig {
-        key,
-        scheduler,
-        flags: ServiceFlags::default(),
-        persistence: None,
-        engine: None,
-    };
+    let config = ServiceConfig::plain(key, scheduler);
     let mut service = Service::new(ServiceIndex(0), config, true);
     for n in 1..=servers {
         let address = IpAddr::V4(Ipv4Addr::from_bits(0xc0a8_0000 + n));
-        let server = ServerConfig {
-            key: ServerKey { address, port: 80 },
-            method: Method::Route,
-            // ovf picks nobody when all have more connections than their weight.
-            weight: (1 + random.below(10))
-                * if scheduler == SchedulerName::Ovf {
-                    1000
-                } else {
-                    1
-                },
-            upper_threshold: 0,
-            lower_threshold: 0,
-            tunnel: Tunnel::default(),
+        // ovf picks nobody when all have more connections than their weight.
+        let unit = if scheduler == SchedulerName::Ovf {
+            1000
+        } else {
+            1
         };
+        let weight = (1 + random.below(10)) * unit;
+        let server = ServerConfig::plain(ServerKey { address, port: 80 }, Method::Route, weight);
         service = service.with_server(ServerIndex(n), server);
     }
     service.settle();

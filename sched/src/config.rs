@@ -239,6 +239,20 @@ pub struct ServiceConfig {
     pub engine: Option<String>,
 }
 
+impl ServiceConfig {
+    /// As `-A` with a scheduler and no other option.
+    #[must_use]
+    pub const fn plain(key: ServiceKey, scheduler: SchedulerName) -> Self {
+        Self {
+            key,
+            scheduler,
+            flags: ServiceFlags(0),
+            persistence: None,
+            engine: None,
+        }
+    }
+}
+
 /// How packets reach a real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -320,4 +334,23 @@ pub struct ServerConfig {
     /// Its tunnel, meaningful with [`Method::Tunnel`].
     #[serde(default)]
     pub tunnel: Tunnel,
+}
+
+impl ServerConfig {
+    /// As `-a` with a method and a weight and no other option.
+    #[must_use]
+    pub const fn plain(key: ServerKey, method: Method, weight: u32) -> Self {
+        Self {
+            key,
+            method,
+            weight,
+            upper_threshold: 0,
+            lower_threshold: 0,
+            tunnel: Tunnel {
+                kind: TunnelKind::Ipip,
+                port: 0,
+                flags: 0,
+            },
+        }
+    }
 }

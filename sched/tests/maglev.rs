@@ -11,7 +11,7 @@
 use pvs_proto::{Addr4, Endpoint, Ticks};
 use pvs_sched::{
     Flow, Load, Loads, Method, MhSlots, SchedulerName, ServerConfig, ServerIndex, ServerKey,
-    Service, ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+    Service, ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
@@ -32,30 +32,27 @@ impl Loads for FullTo {
 }
 
 fn server(n: u32, weight: u32) -> ServerConfig {
-    ServerConfig {
-        key: ServerKey {
+    ServerConfig::plain(
+        ServerKey {
             address: IpAddr::V4(Ipv4Addr::from_bits(0xc0a8_0000 + n)),
             port: 80,
         },
-        method: Method::Route,
+        Method::Route,
         weight,
-        upper_threshold: 0,
-        lower_threshold: 0,
-        tunnel: Tunnel::default(),
-    }
+    )
 }
 
 fn service(slots: u32, servers: u32, flags: ServiceFlags) -> Service {
     let config = ServiceConfig {
-        key: ServiceKey::Address {
-            protocol: Transport::Tcp,
-            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
-            port: 80,
-        },
-        scheduler: SchedulerName::Mh,
         flags,
-        persistence: None,
-        engine: None,
+        ..ServiceConfig::plain(
+            ServiceKey::Address {
+                protocol: Transport::Tcp,
+                address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
+                port: 80,
+            },
+            SchedulerName::Mh,
+        )
     };
     let service = Service::new(ServiceIndex(0), config, true);
     let mut service = service.with_slots(MhSlots::new(slots).unwrap());

@@ -12,7 +12,7 @@ use pvs_sched::persistence::TemplateKey;
 use pvs_sched::templates::{EngineData, TemplateRef, Templates};
 use pvs_sched::{
     Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
-    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+    ServiceConfig, ServiceIndex, ServiceKey, Transport, Tunables,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -40,14 +40,7 @@ fn name(n: u8) -> ServerKey {
 }
 
 fn server(n: u8, weight: u32) -> ServerConfig {
-    ServerConfig {
-        key: name(n),
-        method: Method::Route,
-        weight,
-        upper_threshold: 0,
-        lower_threshold: 0,
-        tunnel: Tunnel::default(),
-    }
+    ServerConfig::plain(name(n), Method::Route, weight)
 }
 
 /// A service whose servers are numbered from 1 and have these weights.
@@ -57,13 +50,7 @@ fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
         port: 80,
     };
-    let config = ServiceConfig {
-        key,
-        scheduler,
-        flags: ServiceFlags::default(),
-        persistence: None,
-        engine: None,
-    };
+    let config = ServiceConfig::plain(key, scheduler);
     let mut service = Service::new(ServiceIndex(0), config, true);
     for (n, weight) in (1u8..).zip(weights) {
         service = service.with_server(ServerIndex(n.into()), server(n, *weight));

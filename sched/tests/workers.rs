@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use pvs_proto::Addr4;
 use pvs_sched::{
     Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
-    ServiceConfig, ServiceFlags, ServiceIndex, ServiceKey, Transport, Tunables, Tunnel,
+    ServiceConfig, ServiceIndex, ServiceKey, Transport, Tunables,
 };
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,30 +26,24 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 const WINDOW: usize = 1000;
 
 fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
-    let config = ServiceConfig {
-        key: ServiceKey::Address {
+    let config = ServiceConfig::plain(
+        ServiceKey::Address {
             protocol: Transport::Tcp,
             address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
             port: 80,
         },
         scheduler,
-        flags: ServiceFlags::default(),
-        persistence: None,
-        engine: None,
-    };
+    );
     let mut service = Service::new(ServiceIndex(0), config, true);
     for (n, weight) in (0u32..).zip(weights) {
-        let server = ServerConfig {
-            key: ServerKey {
+        let server = ServerConfig::plain(
+            ServerKey {
                 address: IpAddr::V4(Ipv4Addr::from_bits(0xc0a8_0001 + n)),
                 port: 80,
             },
-            method: Method::Route,
-            weight: *weight,
-            upper_threshold: 0,
-            lower_threshold: 0,
-            tunnel: Tunnel::default(),
-        };
+            Method::Route,
+            *weight,
+        );
         service = service.with_server(ServerIndex(n), server);
     }
     service.settle();

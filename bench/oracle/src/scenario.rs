@@ -8,7 +8,7 @@ use pvs_dataplane::memory::FRAME_MAX;
 use pvs_proto::{Addr4, V4, VlanId};
 use pvs_sched::{
     Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service, ServiceConfig,
-    ServiceFlags, ServiceIndex, ServiceKey, Snapshot, Transport, Tunnel,
+    ServiceIndex, ServiceKey, Snapshot, Transport,
 };
 use std::net::SocketAddr;
 
@@ -30,30 +30,21 @@ pub fn service(index: u32, protocol: Transport, vip: SocketAddr, local: bool) ->
         address: vip.ip(),
         port: vip.port(),
     };
-    let config = ServiceConfig {
-        key,
-        scheduler: SchedulerName::Rr,
-        flags: ServiceFlags::default(),
-        persistence: None,
-        engine: None,
-    };
+    let config = ServiceConfig::plain(key, SchedulerName::Rr);
     Service::new(ServiceIndex(index), config, local)
 }
 
 /// A server of weight 1.
 #[must_use]
 pub fn server(addr: SocketAddr, method: Method) -> ServerConfig {
-    ServerConfig {
-        key: ServerKey {
+    ServerConfig::plain(
+        ServerKey {
             address: addr.ip(),
             port: addr.port(),
         },
         method,
-        weight: 1,
-        upper_threshold: 0,
-        lower_threshold: 0,
-        tunnel: Tunnel::default(),
-    }
+        1,
+    )
 }
 
 /// A director with TCP port 80 and UDP port 53 of 10.0.0.100 over the same servers.

@@ -15,7 +15,7 @@ use pvs_dataplane::worker::{Clock, MonotonicClock, Worker};
 use pvs_proto::{Addr4, V4, VlanId};
 use pvs_sched::{
     Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service, ServiceConfig,
-    ServiceFlags, ServiceIndex, ServiceKey, Snapshot, Tunnel,
+    ServiceIndex, ServiceKey, Snapshot,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -143,30 +143,21 @@ fn snapshot(mode: Mode) -> Snapshot {
         address: flows::VIP.addr.into(),
         port: flows::VIP.port,
     };
-    let config = ServiceConfig {
-        key,
-        scheduler: SchedulerName::Rr,
-        flags: ServiceFlags::default(),
-        persistence: None,
-        engine: None,
-    };
+    let config = ServiceConfig::plain(key, SchedulerName::Rr);
     let mut service = Service::new(ServiceIndex(0), config, true);
     for n in 1..=flows::SERVERS {
         let port = match mode.method() {
             Method::Masquerade => flows::SERVER_PORT,
             _ => flows::VIP.port,
         };
-        let server = ServerConfig {
-            key: ServerKey {
+        let server = ServerConfig::plain(
+            ServerKey {
                 address: flows::server(n).into(),
                 port,
             },
-            method: mode.method(),
-            weight: 1,
-            upper_threshold: 0,
-            lower_threshold: 0,
-            tunnel: Tunnel::default(),
-        };
+            mode.method(),
+            1,
+        );
         service = service.with_server(ServerIndex(n.into()), server);
     }
     let mut snapshot = Snapshot::default();

@@ -2,8 +2,7 @@
 
 use crate::cells::{AllCells, Cells, Load, Loads};
 use crate::config::{
-    Method, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceFlags, ServiceKey,
-    Transport, Tunnel,
+    Method, SchedulerName, ServerConfig, ServerKey, ServiceConfig, ServiceKey, Transport,
 };
 use crate::scheduler::Flow;
 use crate::service::{Server, ServerIndex, Service, ServiceIndex};
@@ -19,17 +18,14 @@ fn gcd(a: u32, b: u32) -> u32 {
 }
 
 fn server(n: u8, weight: u32) -> ServerConfig {
-    ServerConfig {
-        key: ServerKey {
+    ServerConfig::plain(
+        ServerKey {
             address: IpAddr::V4(Ipv4Addr::new(192, 168, 1, n)),
             port: 80,
         },
-        method: Method::Route,
+        Method::Route,
         weight,
-        upper_threshold: 0,
-        lower_threshold: 0,
-        tunnel: Tunnel::default(),
-    }
+    )
 }
 
 fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
@@ -38,14 +34,7 @@ fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
         address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100)),
         port: 80,
     };
-    let flags = ServiceFlags::default();
-    let config = ServiceConfig {
-        key,
-        scheduler,
-        flags,
-        persistence: None,
-        engine: None,
-    };
+    let config = ServiceConfig::plain(key, scheduler);
     let mut service = Service::new(ServiceIndex(0), config, true);
     for (n, weight) in (1u8..).zip(weights) {
         service = service.with_server(ServerIndex(n.into()), server(n, *weight));
