@@ -256,13 +256,11 @@ type Place = u32;
 /// Before the first server: above every ordinal.
 const HEAD: Place = Place::MAX;
 
-/// The servers behind a place, with their positions, to the end of the list. The list is in descending
+/// The servers behind a place, with their positions, to the end of the list: found by halving. The list is in descending
 /// order of ordinals, so this holds even if the place's own server has gone.
 fn behind(servers: &[Server], place: Place) -> impl Iterator<Item = (usize, &Server)> {
-    servers
-        .iter()
-        .enumerate()
-        .skip_while(move |(_, s)| s.ordinal >= place)
+    let first = servers.partition_point(|s| s.ordinal >= place);
+    servers.iter().enumerate().skip(first)
 }
 
 #[cfg(test)]
