@@ -108,7 +108,11 @@ mod tests {
         };
         let mut store = Store::new(Capabilities::ALL);
         remember_slots(&config, &mut store).unwrap();
-        load_into(&mut store, b"-A -t 10.0.0.1:80 -s mh\n-A -t 10.0.0.1:81 -s mh\n").unwrap();
+        load_into(
+            &mut store,
+            b"-A -t 10.0.0.1:80 -s mh\n-A -t 10.0.0.1:81 -s mh\n",
+        )
+        .unwrap();
         let services = store.snapshot().services();
         let slots: Vec<u32> = services.map(|s| s.slots().get()).collect();
         assert_eq!(slots, [65_537, 4093]);

@@ -228,7 +228,7 @@ pub static WORDS: &[Word] = &[
         help: "shows or sets how large the table of an mh service is",
         about: mh::ABOUT,
         options: mh::OPTIONS,
-        arguments: false,
+        arguments: Arguments::None,
         plan: mh::plan,
     },
 ];
