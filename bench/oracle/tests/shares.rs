@@ -10,11 +10,9 @@
 )]
 
 mod common;
-#[path = "common/pieces.rs"]
-mod pieces_of;
 
+use common::pieces::Random;
 use common::{VIP, seen, service, snapshot};
-use pieces_of::Random;
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::steering::Steering;
 use pvs_oracle::frames::{from_client, tcp};
