@@ -9,8 +9,10 @@ lab_set=${PVS_LAB_SET:-}
 lab_root=/run/pvs-lab${lab_set:+-$lab_set}
 all_labs=(nat-1 nat-1-v6 nat-2 nat-3 dr-1 dr-1-v6 dr-2 tun-1 tun-1-v6 vrrp vrrp-vmac bgp ssh changes flood
     workers deaths deaths-xdp edits lists)
-# Those that measure time or load: nothing else runs beside them.
-labs_alone=(changes flood vrrp workers deaths deaths-xdp edits lists)
+# Those that measure load: nothing else runs beside them.
+labs_alone=(flood vrrp workers edits lists)
+# Those that measure how long something takes: beside each other, but not beside a compiler.
+labs_timed=(changes deaths deaths-xdp)
 
 # A failure inside $(...) ends that too.
 shopt -s inherit_errexit

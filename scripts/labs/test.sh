@@ -174,6 +174,8 @@ fewer_than() {
 
 is_alone() { [[ " ${labs_alone[*]} " == *" $1 "* ]]; }
 
+is_timed() { [[ " ${labs_timed[*]} " == *" $1 "* ]]; }
+
 # What runs in the background does not get the keyboard's interrupt.
 end_all() {
     local name
@@ -186,7 +188,7 @@ end_all() {
     exit 130
 }
 
-# Several at a time, most of which wait; those that measure time or load have the machine to themselves.
+# Several at a time, most of which wait; those that measure load have the machine to themselves.
 run_all() {
     local name
     for name in "$@"; do
@@ -204,8 +206,8 @@ run_all() {
 
 case ${*:-all} in
 all) names=("${all_labs[@]}") ;;
-alone) names=("${labs_alone[@]}") ;;
-shared) names=() && for lab in "${all_labs[@]}"; do is_alone "$lab" || names+=("$lab"); done ;;
+alone) names=("${labs_timed[@]}" "${labs_alone[@]}") ;;
+shared) names=() && for lab in "${all_labs[@]}"; do is_alone "$lab" || is_timed "$lab" || names+=("$lab"); done ;;
 *) names=("$@") ;;
 esac
 need_root

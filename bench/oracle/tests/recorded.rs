@@ -43,7 +43,8 @@ fn altered_fields_are_told(suite: &str, seed: u64) {
     }
 }
 
-/// Builds the program that sessions are played to, as these tests were built.
+/// Builds the program that sessions are played to, as these tests were built: of the whole workspace, for alone it would have
+/// crates with other features.
 fn build_pvsadm() {
     let folder = std::env::current_exe().unwrap();
     let folder = folder.ancestors().nth(2).unwrap().file_name().unwrap();
@@ -52,7 +53,7 @@ fn build_pvsadm() {
         other => other,
     };
     let built = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "-p", "pvs-control"])
+        .args(["build", "--quiet", "--locked", "--workspace"])
         .args(["--bin", "pvsadm", "--profile", profile])
         .status();
     assert!(built.unwrap().success());
