@@ -7,6 +7,7 @@
 pub mod director;
 pub mod frames;
 pub mod laboratory;
+#[cfg(feature = "replay")]
 pub mod replay;
 pub mod scenario;
 pub mod world;
