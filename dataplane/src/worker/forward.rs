@@ -17,8 +17,9 @@ use crate::table::{Direction, Entry};
 use pvs_proto::{Endpoint, Meta};
 use pvs_sched::Method;
 
-/// A request, on its way to the connection's server.
-#[inline]
+/// A request, on its way to the connection's server. Part of its callers, as what it calls is: as functions they cost a
+/// fourteenth of the instructions that a packet takes.
+#[inline(always)]
 pub(super) fn to_server<F: HopFamily, B: Buf>(
     view: &View<'_>,
     hops: &mut ServerHops,
@@ -49,16 +50,19 @@ fn pass_to_server<F: HopFamily, B: Buf>(
     meta: &Meta<F>,
     buf: &mut B,
 ) -> Verdict {
-    pass(way, meta, buf, |buf| match method {
-        Method::Masquerade => {
-            let server = Endpoint {
-                addr: entry.server,
-                port: entry.server_port,
-            };
-            rewrite::destination(buf, meta, server)
+    if let Err(verdict) = rewrite::hop_limit(buf, meta) {
+        return verdict;
+    }
+    if method == Method::Masquerade {
+        let server = Endpoint {
+            addr: entry.server,
+            port: entry.server_port,
+        };
+        if let Err(verdict) = rewrite::destination(buf, meta, server) {
+            return verdict;
         }
-        _ => Ok(()),
-    })
+    }
+    leave(way, buf)
 }
 
 /// Its own function, so that it takes no registers from the other methods.
@@ -92,7 +96,13 @@ pub(super) fn to_client<F: HopFamily, B: Buf>(
         addr: entry.virtual_,
         port: entry.virtual_port,
     };
-    pass(way, meta, buf, |buf| rewrite::source(buf, meta, source))
+    if let Err(verdict) = rewrite::hop_limit(buf, meta) {
+        return verdict;
+    }
+    if let Err(verdict) = rewrite::source(buf, meta, source) {
+        return verdict;
+    }
+    leave(way, buf)
 }
 
 /// Longest packet that a way takes, whether its next hop is resolved or not.
@@ -154,7 +164,8 @@ pub(super) fn judge<F: HopFamily>(way: &Way<'_>, mtu: u32, meta: &Meta<F>) -> Re
     Err(Stop { verdict, mtu })
 }
 
-/// What every forwarded packet goes through.
+/// What every forwarded packet goes through, whatever is rewritten in it. What passes most often says so itself, and saves
+/// the call.
 #[inline]
 pub(super) fn pass<F: HopFamily, B: Buf>(
     way: Way<'_>,
@@ -165,6 +176,12 @@ pub(super) fn pass<F: HopFamily, B: Buf>(
     if let Err(verdict) = rewrite::hop_limit(buf, meta).and_then(|()| translate(buf)) {
         return verdict;
     }
+    leave(way, buf)
+}
+
+/// By its way, once it is rewritten.
+#[inline(always)]
+fn leave<B: Buf>(way: Way<'_>, buf: &mut B) -> Verdict {
     match way {
         Ok(hop) if rewrite::link(buf, hop) => Verdict::Send(hop.port),
         Ok(_) => Verdict::drop(DropReason::NoHeadroom),

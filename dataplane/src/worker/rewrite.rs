@@ -123,7 +123,7 @@ pub(super) fn wrap<F: Network, B: Buf>(
 }
 
 /// Writes the link layer for a next hop, with or without a VLAN tag; false if there is no room for one.
-#[inline]
+#[inline(always)] // too short for a call
 pub(super) fn link<B: Buf>(buf: &mut B, hop: &Hop) -> bool {
     let Ok((header, rest)) = ethernet::Header::mut_from_prefix(buf.bytes_mut()) else {
         return false;
