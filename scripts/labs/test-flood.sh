@@ -63,7 +63,7 @@ checks() {
     check "ARP from everybody" flooded 10.40.0.92 punts:neighbour arp 192.168.10.81:0 10.9.0.0/18
     check "UDP to a service whose server does not exist" \
         flooded 10.40.0.93 "drops:$unresolved" udp 192.168.10.100:9 10.9.0.0/16
-    # Which come at a quarter of the rate.
+    # A quarter as many, since they come at a quarter of the rate.
     [[ -n ${PVS_LAB_LONG:-} ]] || flood_frames=$((flood_frames / 4))
     check "SYN to a service from clients that do not exist" \
         flooded 10.40.0.94 packets:192.168.10.100:80 syn 192.168.10.100:80 10.40.128.0/17

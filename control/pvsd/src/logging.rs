@@ -12,23 +12,16 @@ pub struct Log(reload::Handle<Targets, Registry>);
 
 /// A level, or levels of single modules beside it: `info,pvs_linux=debug`.
 fn filter(config: &LogConfig) -> Result<Targets> {
-    // A word alone would be taken for a module whose every line is wanted.
-    let words = config.level.split(',').filter(|part| !part.contains('='));
-    let mut levels = words.map(|word| {
-        word.trim()
-            .parse::<LevelFilter>()
-            .ok()
-            .filter(|_| !word.is_empty())
-    });
+    // Targets takes a word alone for a module whose every line is wanted.
+    let mut words = config.level.split(',').filter(|part| !part.contains('='));
+    let are_levels = words.all(|word| !word.is_empty() && word.parse::<LevelFilter>().is_ok());
     let filter = config.level.parse::<Targets>().ok();
-    filter
-        .filter(|_| levels.all(|level| level.is_some()))
-        .with_context(|| {
-            format!(
-                "log.level is {:?}: error, warn, info, debug or trace is expected",
-                config.level
-            )
-        })
+    filter.filter(|_| are_levels).with_context(|| {
+        format!(
+            "log.level is {:?}: error, warn, info, debug or trace is expected",
+            config.level
+        )
+    })
 }
 
 /// Starts the log.
