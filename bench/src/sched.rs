@@ -1,9 +1,10 @@
 //! `pvs-bench sched`: what a pick costs, for each scheduler and number of servers; and how long control takes to fill
 //! the table of mh.
 //!
-//! Connections are begun by bursts of 32 as a worker sees them: the burst's picks are timed, then each is entered in the
-//! worker's cells while an older connection of it ends, so that loads move as they do in life and no pick is like
-//! the last one. Other workers' cells hold connections too. Weights are 1 to 10, no server is quiesced or full.
+//! Each pick is timed alone; then the connection is entered in the worker's cells and becomes active, mostly, while an
+//! older one turns inactive and ends: loads move as they do in life, and no pick is like the last one. Other workers
+//! begin and end as many meanwhile. Weights are 1 to 10, no server is quiesced or full. A figure is of bursts of 32
+//! picks, so that the clock's grain does not matter.
 
 use crate::tsc;
 use anyhow::{Context, Result};
@@ -143,40 +144,56 @@ fn print(
 /// The median number of cycles of a pick.
 fn cycles(args: &Args, scheduler: SchedulerName, servers: u32) -> Result<f64> {
     let mut random = Random(7);
-    let service = service(scheduler, servers, &mut random);
+    let mut service = service(scheduler, servers, &mut random);
+    service.settle(args.workers.into());
     let blocks: Vec<Arc<Cells>> = (0..args.workers)
         .map(|_| Arc::new(Cells::new(servers as usize + 1)))
         .collect();
     let all = AllCells::new(blocks.iter().map(Arc::clone));
-    let mut living = VecDeque::new();
-    for block in &blocks {
+    let mut lives: Vec<Life> = blocks.into_iter().map(Life::new).collect();
+    for life in &mut lives {
         for _ in 0..servers as usize * CONNECTIONS {
-            living.push_back(open(block, ServerIndex(1 + random.below(servers))));
+            life.begin(ServerIndex(1 + random.below(servers)));
         }
     }
-    let own = blocks.first().context("a worker")?;
-    living.truncate(servers as usize * CONNECTIONS);
     let tunables = Tunables::default();
+    let reading = reading();
     let mut each = Vec::new();
     for burst in 0..args.bursts {
         let now = Ticks(burst / 16);
-        let flows: [Flow<Addr4>; BURST] = std::array::from_fn(|_| random.flow(now));
-        let mut picked = [None; BURST];
-        let start = tsc::now();
-        for (to, flow) in picked.iter_mut().zip(&flows) {
-            *to = service
-                .pick(black_box(flow), &tunables, &all)
-                .map(|s| s.index);
+        let mut taken = 0;
+        for _ in 0..BURST {
+            let flow = random.flow(now);
+            let start = tsc::when_done();
+            let picked = service.pick(black_box(&flow), &tunables, &all.as_worker(0));
+            let picked = black_box(picked.map(|s| s.index));
+            taken += tsc::when_done().wrapping_sub(start).saturating_sub(reading);
+            let server = picked.context("nobody was picked")?;
+            // Others get as many, of servers that this one would not pick.
+            for (n, life) in lives.iter_mut().enumerate() {
+                life.begin(match n {
+                    0 => server,
+                    _ => ServerIndex(1 + random.below(servers)),
+                });
+                life.end_oldest();
+            }
         }
-        each.push(tsc::now().wrapping_sub(start) as f64 / BURST as f64);
-        for server in black_box(picked) {
-            living.push_back(open(own, server.context("nobody was picked")?));
-            let (server, active) = living.pop_front().context("a connection")?;
-            own.close(server, active);
-        }
+        each.push(taken as f64 / BURST as f64);
     }
     each.sort_by(f64::total_cmp);
     each.get(each.len() / 2).copied().context("a burst")
+}
+
+/// Cycles between two readings of the clock with nothing between them.
+fn reading() -> u64 {
+    let mut each: Vec<u64> = (0..1001)
+        .map(|_| {
+            let start = tsc::when_done();
+            tsc::when_done().wrapping_sub(start)
+        })
+        .collect();
+    each.sort_unstable();
+    each.get(each.len() / 2).copied().unwrap_or_default()
 }
 
 /// Microseconds to fill a table after one server's weight has changed, for each size and number of servers.
@@ -191,7 +208,7 @@ fn fills(servers: &[u32]) -> Result<Vec<(u32, Vec<u64>)>> {
             let weight = 100 * weight;
             service = service.with_edited_server(ServerConfig { weight, ..server });
             let start = Instant::now();
-            service.settle();
+            service.settle(1);
             micros.push(start.elapsed().as_micros() as u64);
         }
         micros.sort_unstable();
@@ -204,12 +221,37 @@ fn fills(servers: &[u32]) -> Result<Vec<(u32, Vec<u64>)>> {
     SLOTS.into_iter().map(row).collect()
 }
 
-/// A connection of the worker that has these cells; three in four are established.
-fn open(cells: &Cells, server: ServerIndex) -> (ServerIndex, bool) {
-    let load = cells.load(server);
-    let active = load.active <= 3 * load.inactive;
-    cells.open(server, active);
-    (server, active)
+/// A worker's connections, the oldest first, and whether they are active.
+struct Life {
+    cells: Arc<Cells>,
+    connections: VecDeque<(ServerIndex, bool)>,
+}
+
+impl Life {
+    const fn new(cells: Arc<Cells>) -> Self {
+        let connections = VecDeque::new();
+        Self { cells, connections }
+    }
+
+    /// A connection begins; three in four are established.
+    fn begin(&mut self, server: ServerIndex) {
+        let load = self.cells.load(server);
+        let active = load.active <= 3 * load.inactive;
+        self.cells.open(server, false);
+        if active {
+            self.cells.turn(server, true);
+        }
+        self.connections.push_back((server, active));
+    }
+
+    fn end_oldest(&mut self) {
+        if let Some((server, active)) = self.connections.pop_front() {
+            if active {
+                self.cells.turn(server, false);
+            }
+            self.cells.close(server, false);
+        }
+    }
 }
 
 fn service(scheduler: SchedulerName, servers: u32, random: &mut Random) -> Service {
@@ -232,7 +274,7 @@ fn service(scheduler: SchedulerName, servers: u32, random: &mut Random) -> Servi
         let server = ServerConfig::plain(ServerKey { address, port: 80 }, Method::Route, weight);
         service = service.with_server(ServerIndex(n), server);
     }
-    service.settle();
+    service.settle(1);
     service
 }
 

@@ -21,7 +21,7 @@ mod sync;
 pub mod templates;
 pub mod tunables;
 
-pub use cells::{AllCells, Cells, Counters, Load, Loads};
+pub use cells::{AllCells, AsWorker, Cells, Counters, Load, Loads};
 pub use config::{
     AddressFamily, Method, Persistence, SchedulerName, ServerConfig, ServerKey, ServiceConfig,
     ServiceFlags, ServiceKey, Transport, Tunnel, TunnelKind,

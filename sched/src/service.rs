@@ -157,14 +157,15 @@ impl Service {
     }
 
     fn reschedule(&mut self, edit: Edit) {
-        let list = list(&self.config, self.slots, &self.servers);
+        let list = list(&self.config, self.slots, 0, &self.servers);
         self.scheduling.edit(&list, edit);
     }
 
     /// Brings the scheduler's tables and its shared state up to this service's list. Called once, by control, when
-    /// the snapshot that holds the service is published: a refused edit has changed nothing.
-    pub fn settle(&mut self) {
-        let list = list(&self.config, self.slots, &self.servers);
+    /// the snapshot that holds the service is published: a refused edit has changed nothing. What workers keep of it
+    /// between two picks has room from then on for `workers` of them; others pick no differently, but more slowly.
+    pub fn settle(&mut self, workers: usize) {
+        let list = list(&self.config, self.slots, workers, &self.servers);
         self.scheduling.settle(&list);
     }
 
@@ -205,10 +206,16 @@ impl Service {
 }
 
 /// What a scheduler is built of.
-fn list<'a>(config: &ServiceConfig, slots: MhSlots, servers: &'a [Server]) -> List<'a> {
+fn list<'a>(
+    config: &ServiceConfig,
+    slots: MhSlots,
+    workers: usize,
+    servers: &'a [Server],
+) -> List<'a> {
     List {
         family: config.key.family(),
         slots,
+        workers,
         servers,
     }
 }

@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub timeouts: Timeouts,
     /// How many servers have been removed from their services: workers look whether it grows.
     pub removals: u64,
+    /// How many workers pick out of it.
+    pub workers: usize,
     /// What `pvsadm sysctl` sets.
     pub tunables: Tunables,
     /// What `pvsadm mark` sets.
@@ -282,7 +284,7 @@ impl Snapshot {
         self.callers = Callers::of(self.services());
         for slot in self.services.iter_mut().flatten() {
             if let Some(service) = Arc::get_mut(slot) {
-                service.settle();
+                service.settle(self.workers);
             }
         }
     }

@@ -3,14 +3,22 @@
 #[cfg(loom)]
 pub(crate) use loom::{
     sync::MutexGuard as LockGuard,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
+    },
     thread::yield_now as wait_a_moment,
 };
 
 #[cfg(not(loom))]
 pub(crate) use core::{
     hint::spin_loop as wait_a_moment,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
+    },
 };
 #[cfg(not(loom))]
 pub(crate) use spin::MutexGuard as LockGuard;

@@ -59,13 +59,13 @@ fn service(slots: u32, servers: u32, flags: ServiceFlags) -> Service {
     for n in 1..=servers {
         service = service.with_server(ServerIndex(n), server(n, 1));
     }
-    service.settle();
+    service.settle(1);
     service
 }
 
 fn without(service: &Service, n: u32) -> Service {
     let mut service = service.without_server(server(n, 1).key);
-    service.settle();
+    service.settle(1);
     service
 }
 
@@ -147,7 +147,7 @@ fn a_number_of_slots_survives_edits_and_changes_the_table_at_once() {
     assert_eq!(edited.slots(), before.slots());
     assert_eq!(all(&edited), all(&before));
     let mut small = before.with_slots(MhSlots::default());
-    small.settle();
+    small.settle(1);
     assert_eq!(
         all(&small),
         all(&service(4093, 20, ServiceFlags::default()))
@@ -162,7 +162,7 @@ fn a_table_of_a_thousand_servers_is_filled_in_some_milliseconds() {
         let times = (1..=9).map(|n| {
             let mut without = service.without_server(server(100 * n, 1).key);
             let start = Instant::now();
-            without.settle();
+            without.settle(1);
             start.elapsed()
         });
         // The least: others may be working on this machine.

@@ -11,11 +11,12 @@ use pvs_proto::{Addr4, Protocol, Ticks};
 use pvs_sched::persistence::TemplateKey;
 use pvs_sched::templates::{EngineData, TemplateRef, Templates};
 use pvs_sched::{
-    Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex, ServerKey, Service,
-    ServiceConfig, ServiceIndex, ServiceKey, Transport, Tunables,
+    AllCells, Cells, Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex,
+    ServerKey, Service, ServiceConfig, ServiceIndex, ServiceKey, Transport, Tunables,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Preemptions of an interleaving, unless LOOM_MAX_PREEMPTIONS says otherwise.
 const PREEMPTIONS: usize = 4;
@@ -55,18 +56,22 @@ fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
     for (n, weight) in (1u8..).zip(weights) {
         service = service.with_server(ServerIndex(n.into()), server(n, *weight));
     }
-    service.settle();
+    service.settle(2);
     service
 }
 
 fn pick(service: &Service) -> u32 {
+    pick_by(service, &Nothing)
+}
+
+fn pick_by(service: &Service, loads: &impl Loads) -> u32 {
     let flow = Flow::<Addr4> {
         client: Default::default(),
         virtual_: Default::default(),
         now: Default::default(),
     };
     let server = service
-        .pick(&flow, &Tunables::default(), &Nothing)
+        .pick(&flow, &Tunables::default(), loads)
         .expect("there are servers");
     assert!(server.config.weight > 0);
     server.index.0
@@ -88,10 +93,19 @@ fn together(a: Picks, b: Picks) -> Picks {
     sum
 }
 
+/// Every interleaving; there must be some. What loom knows of a word is who touched it last: it overlooks a thread that
+/// reads between another's load and its store, so what is shared here is written by one operation.
 fn explore(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound.get_or_insert(PREEMPTIONS);
-    builder.check(model);
+    let count = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&count);
+    builder.check(move || {
+        model();
+        counted.fetch_add(1, Relaxed);
+    });
+    let count = count.load(Relaxed);
+    assert!(count > 1, "{count} interleaving");
 }
 
 /// Two workers, with as many picks each, make whole rounds of the list.
@@ -144,7 +158,7 @@ fn edit_between(scheduler: SchedulerName, weights: &'static [u32], edit: fn(&Ser
             })
         };
         let workers = [worker(2), worker(1)];
-        new.settle();
+        new.settle(1);
         published.store(true, Ordering::Release);
         for worker in workers {
             worker.join().unwrap();
@@ -260,4 +274,39 @@ fn a_template_that_is_due_stays_while_it_has_connections() {
         templates.sweep(much_later.after(Ticks::from_secs(200)), 0, 1);
         assert_eq!(templates.of_server(theirs), 0);
     });
+}
+
+/// A worker picks while connections begin on the other one: what it picks afterwards is the least loaded server, by its
+/// tournament as by a scan.
+fn picks_what_is_least(opened: &'static [u32]) {
+    explore(move || {
+        let service = service(SchedulerName::Lc, &[1, 1, 1]);
+        let blocks = [4, 4].map(|servers| std::sync::Arc::new(Cells::new(servers)));
+        let all = AllCells::new(blocks.iter().map(std::sync::Arc::clone));
+        let [mine, others] = blocks;
+        mine.open(ServerIndex(3), false);
+        mine.open(ServerIndex(2), false);
+        let by_tournament = || pick_by(&service, &all.as_worker(0));
+        by_tournament();
+        by_tournament();
+        let other = thread::spawn(move || {
+            for server in opened {
+                others.open(ServerIndex(*server), false);
+            }
+        });
+        by_tournament();
+        other.join().unwrap();
+        assert_eq!(by_tournament(), pick_by(&service, &all));
+    });
+}
+
+#[test]
+fn what_another_worker_does_during_a_pick_is_seen_by_the_next() {
+    picks_what_is_least(&[1]);
+    picks_what_is_least(&[1, 3]);
+}
+
+#[test]
+fn a_journal_is_read_while_it_comes_round() {
+    picks_what_is_least(&[1, 2, 2]);
 }

@@ -587,7 +587,7 @@ impl Both {
             dest_word: word(ips.1.into()),
             now: self.now,
         };
-        self.service.settle();
+        self.service.settle(1);
         let picked = self.service.pick(&flow, &Tunables::default(), &self.loads);
         let naive = self.naive.pick(&self.list, &who);
         [

@@ -46,7 +46,7 @@ fn service(scheduler: SchedulerName, weights: &[u32]) -> Service {
         );
         service = service.with_server(ServerIndex(n), server);
     }
-    service.settle();
+    service.settle(1);
     service
 }
 

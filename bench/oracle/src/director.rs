@@ -137,6 +137,7 @@ impl Director {
 
     /// Lets the worker see another configuration.
     pub fn configure(&mut self, mut snapshot: Snapshot) {
+        snapshot.workers = self.workers.len();
         snapshot.settle();
         self.snapshots.publish(snapshot);
         self.poll();

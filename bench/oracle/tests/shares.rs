@@ -138,7 +138,7 @@ fn given(service: &Service, workers: usize, seed: u64) -> Vec<usize> {
 /// What one worker would have given.
 fn alone(service: &Service) -> Vec<usize> {
     let mut service = service.clone();
-    service.settle();
+    service.settle(1);
     let nobody = Endpoint {
         addr: Addr4(0),
         port: 0,

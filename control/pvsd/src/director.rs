@@ -41,7 +41,9 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
         group: control.group.clone(),
     };
     let server = Server::bind(&socket)?;
-    let mut store = Store::with_room(capabilities(config), config.table.servers as usize);
+    let cores = worker::cores(&config.workers.cores, config.workers.count.into())?;
+    let cells = config.table.servers as usize;
+    let mut store = Store::with_room(capabilities(config), cells, cores.len());
     rules::tune(&config.sysctl.tunings(), &mut store)?;
     rules::remember_slots(&config.rules, &mut store)?;
     if let Some(file) = &config.rules.marks {
@@ -50,7 +52,6 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     if let Some(file) = &config.rules.file {
         rules::load(file, &mut store)?;
     }
-    let cores = worker::cores(&config.workers.cores, config.workers.count.into())?;
     // All threads but the workers' inherit this.
     let others = worker::other_cores(&cores);
     worker::stay_on(&others)?;

@@ -108,14 +108,16 @@ impl Store {
     /// [`set_locality`](Self::set_locality) says so.
     #[must_use]
     pub fn new(capabilities: Capabilities) -> Self {
-        Self::with_room(capabilities, SERVERS_MAX)
+        Self::with_room(capabilities, SERVERS_MAX, 1)
     }
 
-    /// As [`new`](Self::new), for workers whose blocks have this many cells.
+    /// As [`new`](Self::new), for this many workers whose blocks have this many cells.
     #[must_use]
-    pub fn with_room(capabilities: Capabilities, cells: usize) -> Self {
+    pub fn with_room(capabilities: Capabilities, cells: usize, workers: usize) -> Self {
+        let mut next = Snapshot::default();
+        next.workers = workers;
         Self {
-            next: Snapshot::default(),
+            next,
             changed: false,
             books: HashMap::new(),
             totals: Totals::default(),

@@ -17,7 +17,9 @@ use pvs_proto::{Endpoint, Meta, Protocol, Ticks, sip};
 use pvs_sched::config::Persistence;
 use pvs_sched::persistence::{TemplateKey, takes_one_port};
 use pvs_sched::templates::{EngineData, TemplateRef};
-use pvs_sched::{Flow, Method, ServerConfig, ServerIndex, Service, ServiceFlags, ServiceKey};
+use pvs_sched::{
+    AsWorker, Flow, Method, ServerConfig, ServerIndex, Service, ServiceFlags, ServiceKey,
+};
 
 /// Servers that are tried in turn when a reply tuple is taken, at most.
 const COLLISION_TRIES: usize = 8;
@@ -136,9 +138,14 @@ fn picked<'a, F: HopFamily>(
     flow: &Flow<F::Addr>,
 ) -> Result<Chosen<'a>, Failed> {
     let server = service
-        .pick(flow, &view.config.tunables, &view.servers.loads)
+        .pick(flow, &view.config.tunables, &loads(view))
         .ok_or(Failed::NoServer)?;
     Ok(plain(server.index, &server.config, flow.virtual_.port))
+}
+
+/// What this worker's picks go by.
+const fn loads<'a>(view: &View<'a>) -> AsWorker<'a> {
+    view.servers.loads.as_worker(view.index.0 as usize)
 }
 
 fn plain(index: ServerIndex, config: &ServerConfig, wanted: u16) -> Chosen<'_> {
@@ -183,7 +190,7 @@ fn remembered<'a, F: HopFamily>(
                 held.invalidate(place);
             }
             let server = service
-                .pick(flow, &view.config.tunables, &view.servers.loads)
+                .pick(flow, &view.config.tunables, &loads(view))
                 .ok_or(Failed::NoServer)?;
             let port = match service.config.key.port() {
                 own if takes_one_port(own, flow.virtual_.port) => server.config.key.port,

@@ -87,7 +87,9 @@ fn written<P: Port>(worker: &Worker<P>) -> Vec<Piece> {
     let parts = ["next hops", "tunnels", "path MTUs"];
     all.extend(parts.iter().zip(state.hops.places()).map(|(n, p)| of(n, p)));
     let servers = (0u32..).map_while(|n| shared.cells.get(ServerIndex(n)));
-    all.push(of("the loads", shared.cells.loads_place()));
+    let parts = ["the loads", "the journal"];
+    let places = shared.cells.loads_places();
+    all.extend(parts.iter().zip(places).map(|(n, p)| of(n, p)));
     all.extend(servers.map(|cell| Piece {
         unit: CELL,
         ..Piece::of("a cell", owner, cell)
@@ -149,10 +151,10 @@ fn engine() -> Engine<MemoryPort> {
 fn no_cache_line_is_written_by_two_workers() {
     let engine = engine();
     let mut pieces: Vec<Piece> = engine.workers.iter().flat_map(written).collect();
-    // Itself, line-ups, counters; two words of what is seen; two tables; pieces of both families; three arrays; the loads and the cells.
+    // Itself, line-ups, counters; two words of what is seen; two tables; pieces of both families; three arrays; the loads, what is said of them, and the cells.
     assert_eq!(
         pieces.len(),
-        usize::from(WORKERS) * (3 + 2 + 3 + 3 + 2 + 2 + 3 + 1 + 33)
+        usize::from(WORKERS) * (3 + 2 + 3 + 3 + 2 + 2 + 3 + 2 + 33)
     );
     pieces.extend(read(&engine.workers[0]));
     let mailboxes = engine.workers.iter().skip(1).flat_map(read);

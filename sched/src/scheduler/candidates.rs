@@ -3,7 +3,7 @@
 //! Made by control with every edit of the list: servers of weight 0 are left out, and what a pick does not
 //! ask about a server is too. Not a scheduler.
 
-use crate::cells::{Load, Loads};
+use crate::cells::Loads;
 use crate::service::{Server, ServerIndex};
 use std::sync::Arc;
 
@@ -45,6 +45,16 @@ impl Candidates {
         self.0.iter()
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The one at this position among them.
+    pub(super) fn nth(&self, position: usize) -> Option<&Candidate> {
+        self.0.get(position)
+    }
+
     /// The one in a place of the list; only if they are in the list's order.
     pub(super) fn at(&self, place: u32) -> Option<&Candidate> {
         let found = self.0.binary_search_by_key(&place, |c| c.at).ok()?;
@@ -55,42 +65,6 @@ impl Candidates {
     pub(super) fn usable<L: Loads>(&self, loads: &L) -> impl Iterator<Item = &Candidate> {
         self.0.iter().filter(|c| !loads.overloaded(c.index))
     }
-
-    /// The first usable one with the least cost for its weight, as `ip_vs_wlc.c` compares: by
-    /// cross-multiplication, and only a lesser one takes the place of an earlier one.
-    pub(super) fn least<L: Loads>(
-        &self,
-        loads: &L,
-        cost: impl Fn(Load) -> u64,
-    ) -> Option<&Candidate> {
-        self.least_until(loads, cost, |_| false)
-    }
-
-    /// The same, but only up to the first usable one whose load will do whatever the others'. Whether a server is
-    /// overloaded is asked last: of a thousand few get so far.
-    pub(super) fn least_until<L: Loads>(
-        &self,
-        loads: &L,
-        cost: impl Fn(Load) -> u64,
-        will_do: impl Fn(Load) -> bool,
-    ) -> Option<&Candidate> {
-        let mut least = None;
-        // Above all costs.
-        let (mut least_cost, mut least_weight) = (1, 0);
-        for candidate in self.0.iter() {
-            let load = loads.load(candidate.index);
-            let (cost, weight) = (cost(load).min(COST_MAX), candidate.weight);
-            let done = will_do(load);
-            let lesser = least_cost * u64::from(weight) > cost * u64::from(least_weight);
-            if (lesser || done) && !loads.overloaded(candidate.index) {
-                (least, least_cost, least_weight) = (Some(candidate), cost, weight);
-                if done {
-                    break;
-                }
-            }
-        }
-        least
-    }
 }
 
 /// `cost / weight < other_cost / other_weight`. Costs are those of 32 bits, so that no product overflows.
@@ -100,7 +74,7 @@ pub(super) fn is_less(cost: u64, weight: u32, other_cost: u64, other_weight: u32
 }
 
 /// Costs above are equal: the kernel's have 32 bits, which 16 million active connections of a server fill.
-const COST_MAX: u64 = u32::MAX as u64;
+pub(super) const COST_MAX: u64 = u32::MAX as u64;
 
 fn all(servers: &[Server]) -> impl Iterator<Item = Candidate> {
     (0..)

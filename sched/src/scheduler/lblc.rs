@@ -27,6 +27,7 @@ impl Scheduler for Lblc {
 
     fn finish(&mut self, list: &List<'_>) {
         *self = Self::build(list);
+        self.0.keep_for(list.workers);
     }
 
     fn start(&self) -> Cache<Name> {

@@ -36,6 +36,7 @@ impl Scheduler for Lblcr {
 
     fn finish(&mut self, list: &List<'_>) {
         *self = Self::build(list);
+        self.0.keep_for(list.workers);
     }
 
     fn start(&self) -> Cache<Set> {

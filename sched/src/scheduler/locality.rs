@@ -5,7 +5,8 @@
 //! destinations come back to it. So a cache keeps names here, neither places in a list nor cells.
 
 use super::candidates::{Candidate, Candidates};
-use crate::cells::{Load, Loads};
+use super::least::{Active, Least, Overhead};
+use crate::cells::Loads;
 use crate::service::Server;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -16,7 +17,8 @@ pub(super) type Name = u64;
 /// The servers of a list.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    candidates: Candidates,
+    lightest: Least<Overhead>,
+    idlest: Least<Active>,
     /// By place in the list.
     listed: Arc<[Name]>,
     /// The places by name, in ascending order.
@@ -28,11 +30,19 @@ impl Known {
         let listed: Arc<[Name]> = servers.iter().map(name).collect();
         let mut named: Vec<(Name, u32)> = listed.iter().copied().zip(0..).collect();
         named.sort_unstable();
+        let candidates = Candidates::listed(servers);
         Self {
-            candidates: Candidates::listed(servers),
+            lightest: Least::of(candidates.clone()),
+            idlest: Least::of(candidates),
             listed,
             named: named.into(),
         }
+    }
+
+    /// Takes the memory that makes it fast for this number of workers.
+    pub(super) fn keep_for(&mut self, workers: usize) {
+        self.lightest.keep_for(workers);
+        self.idlest.keep_for(workers);
     }
 
     /// The server in a place.
@@ -44,24 +54,19 @@ impl Known {
     pub(super) fn named(&self, name: Name) -> Option<&Candidate> {
         let found = self.named.binary_search_by_key(&name, |(name, _)| *name);
         let (_, place) = self.named.get(found.ok()?)?;
-        self.candidates.at(*place)
+        self.lightest.candidates().at(*place)
     }
 
     /// The choice of wlc.
     pub(super) fn lightest<L: Loads>(&self, loads: &L) -> Option<usize> {
-        self.candidates
-            .least(loads, Load::overhead)
-            .map(Candidate::place)
+        self.lightest.pick(loads).map(Candidate::place)
     }
 
     /// The server has more active connections than its weight, while some other has not half as many as its own.
     pub(super) fn is_over_weight<L: Loads>(&self, server: &Candidate, loads: &L) -> bool {
         let active = |c: &Candidate| loads.load(c.index).active;
-        active(server) > server.weight
-            && self
-                .candidates
-                .all()
-                .any(|c| u64::from(active(c)) * 2 < u64::from(c.weight))
+        let is_idle = |c: &Candidate| u64::from(active(c)) * 2 < u64::from(c.weight);
+        active(server) > server.weight && self.idlest.pick(loads).is_some_and(is_idle)
     }
 }
 

@@ -17,6 +17,7 @@ mod hash;
 mod lblc;
 mod lblcr;
 mod lc;
+mod least;
 mod locality;
 mod mh;
 mod none;
@@ -25,6 +26,7 @@ mod ovf;
 mod rr;
 mod sed;
 mod sh;
+mod tournament;
 mod twos;
 mod wlc;
 mod wrr;
@@ -54,6 +56,8 @@ pub(crate) struct List<'a> {
     pub(crate) family: AddressFamily,
     /// The size of mh's table.
     pub(crate) slots: MhSlots,
+    /// How many workers will pick out of it.
+    pub(crate) workers: usize,
     /// The servers, in the kernel's list order.
     pub(crate) servers: &'a [Server],
 }
@@ -178,7 +182,7 @@ macro_rules! schedulers {
             /// A scheduler that has picked nothing yet.
             pub(crate) fn new(config: &ServiceConfig, servers: &[Server]) -> Self {
                 let (family, slots) = (config.key.family(), MhSlots::default());
-                let list = List { family, slots, servers };
+                let list = List { family, slots, workers: 0, servers };
                 match config.scheduler {
                     $(SchedulerName::$name => Self::$name(Bound::new(&list)),)+
                 }

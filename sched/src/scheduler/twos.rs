@@ -8,10 +8,14 @@ use super::{Ask, Copyable, List, Scheduler};
 use crate::cells::Loads;
 use crate::sync::{AtomicU64, Relaxed};
 use pvs_proto::{Address, Ticks};
+use std::sync::Arc;
 
-/// The servers that have a weight.
+/// The servers that have a weight, and what the weights add up to with each.
 #[derive(Clone, Debug)]
-pub(crate) struct Twos(Candidates);
+pub(crate) struct Twos {
+    candidates: Candidates,
+    sums: Arc<[u64]>,
+}
 
 /// Where the sequence of numbers is, on a line of its own as rr's place is.
 #[derive(Debug, Default)]
@@ -42,7 +46,15 @@ impl Scheduler for Twos {
     type Change = ();
 
     fn build(list: &List<'_>) -> Self {
-        Self(Candidates::listed(list.servers))
+        let candidates = Candidates::listed(list.servers);
+        let sums = candidates.all().scan(0, |sum, c| {
+            *sum += u64::from(c.weight);
+            Some(*sum)
+        });
+        Self {
+            sums: sums.collect(),
+            candidates,
+        }
     }
 
     fn start(&self) -> State {
@@ -55,9 +67,18 @@ impl Scheduler for Twos {
         ask: &Ask<'_, A>,
         loads: &L,
     ) -> Option<usize> {
-        let sum: u64 = self.0.usable(loads).map(|c| u64::from(c.weight)).sum();
+        let everyone = !loads.any_overloaded();
+        let sum = match everyone {
+            true => self.sums.last().copied().unwrap_or_default(),
+            false => self.usable_sum(loads),
+        };
         let draw = || below(state.draw(ask.flow.now), sum + 1);
-        let (one, other) = self.drawn([draw(), draw()], loads)?;
+        let numbers = [draw(), draw()];
+        let [one, other] = match everyone {
+            true => numbers.map(|number| self.found(number)),
+            false => self.drawn(numbers, loads),
+        };
+        let (one, other) = one.zip(other)?;
         let cost = |c: &Candidate| loads.load(c.index).overhead();
         let lesser = is_less(cost(other), other.weight, cost(one), one.weight);
         Some(if lesser { other } else { one }.place())
@@ -70,18 +91,31 @@ const fn below(word: u64, bound: u64) -> u64 {
 }
 
 impl Twos {
-    /// The first servers with which the weights add up to each of two numbers.
-    fn drawn<L: Loads>(&self, numbers: [u64; 2], loads: &L) -> Option<(&Candidate, &Candidate)> {
-        let [mut one, mut other] = [None, None];
+    /// The first server with which the weights add up to a number, if all are usable.
+    fn found(&self, number: u64) -> Option<&Candidate> {
+        let position = self.sums.partition_point(|sum| *sum < number);
+        self.candidates.nth(position)
+    }
+
+    #[cold]
+    fn usable_sum<L: Loads>(&self, loads: &L) -> u64 {
+        let weights = self.candidates.usable(loads).map(|c| u64::from(c.weight));
+        weights.sum()
+    }
+
+    /// The first servers with which the weights of the usable ones add up to each of two numbers.
+    #[cold]
+    fn drawn<L: Loads>(&self, numbers: [u64; 2], loads: &L) -> [Option<&Candidate>; 2] {
+        let mut drawn = [None, None];
         let mut sum = 0;
-        for candidate in self.0.usable(loads) {
+        for candidate in self.candidates.usable(loads) {
             sum += u64::from(candidate.weight);
-            for (number, drawn) in numbers.iter().zip([&mut one, &mut other]) {
+            for (number, drawn) in numbers.iter().zip(&mut drawn) {
                 if drawn.is_none() && *number <= sum {
                     *drawn = Some(candidate);
                 }
             }
         }
-        one.zip(other)
+        drawn
     }
 }
