@@ -162,16 +162,16 @@ fn measure(args: &Args, seats: &mut [Seat]) -> Parts {
     let workers = seats.len();
     let turn = Barrier::new(workers);
     let rounds = args.windows as usize;
-    // How many have come to each window; in the order of the windows.
-    let come: Vec<AtomicUsize> = (0..rounds * KINDS.len())
-        .map(|_| AtomicUsize::new(0))
+    // In the order of the windows.
+    let meetings: Vec<Meeting> = (0..rounds * KINDS.len())
+        .map(|_| Meeting::default())
         .collect();
     let mut parts: Parts = core::array::from_fn(|_| vec![vec![Part::default(); workers]; rounds]);
     let columns = std::thread::scope(|scope| {
-        let (turn, come) = (&turn, &come);
+        let (turn, meetings) = (&turn, &meetings);
         let threads: Vec<_> = (0..workers)
             .zip(seats.iter_mut())
-            .map(|(me, seat)| scope.spawn(move || windows(args, me, workers, seat, turn, come)))
+            .map(|(me, seat)| scope.spawn(move || windows(args, me, workers, seat, turn, meetings)))
             .collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined
@@ -199,11 +199,11 @@ fn windows(
     workers: usize,
     seat: &mut Seat,
     turn: &Barrier,
-    come: &[AtomicUsize],
+    meetings: &[Meeting],
 ) -> Vec<Part> {
     pin(seat.core);
-    let mut parts = Vec::with_capacity(come.len());
-    for (at, come) in come.iter().enumerate() {
+    let mut parts = Vec::with_capacity(meetings.len());
+    for (at, meeting) in meetings.iter().enumerate() {
         let (engine, alone) = KINDS.get(at % KINDS.len()).copied().unwrap_or_default();
         let whose = (at / KINDS.len()).checked_rem(workers);
         turn.wait();
@@ -211,17 +211,29 @@ fn windows(
             parts.push(Part::default());
             continue;
         }
-        // All at once: who is woken later is waited for.
-        come.fetch_add(1, SeqCst);
-        while !alone && come.load(SeqCst) < workers {
-            core::hint::spin_loop();
-        }
-        parts.push(part(args, seat, engine));
+        let expected = if alone { 1 } else { workers };
+        parts.push(part(args, seat, engine, meeting, expected));
     }
     parts
 }
 
-fn part(args: &Args, seat: &mut Seat, engine: bool) -> Part {
+/// Where the workers of a window wait for each other: how many have come.
+#[derive(Debug, Default)]
+struct Meeting {
+    /// When they wake up.
+    awake: AtomicUsize,
+    /// When their caches are warm.
+    warm: AtomicUsize,
+}
+
+fn wait_for_all(come: &AtomicUsize, expected: usize) {
+    come.fetch_add(1, SeqCst);
+    while come.load(SeqCst) < expected {
+        core::hint::spin_loop();
+    }
+}
+
+fn part(args: &Args, seat: &mut Seat, engine: bool, meeting: &Meeting, expected: usize) -> Part {
     let mut turn = |bursts| {
         if engine {
             seat.subject.turn(bursts, &MonotonicClock);
@@ -229,8 +241,12 @@ fn part(args: &Args, seat: &mut Seat, engine: bool) -> Part {
             loops::mac_swap(&mut seat.swap, bursts);
         }
     };
+    // Who is woken later is waited for.
+    wait_for_all(&meeting.awake, expected);
     // The window before has left its own things in the caches.
     turn(args.bursts / 2);
+    // Who is slower is waited for.
+    wait_for_all(&meeting.warm, expected);
     let (wall, start, before) = (Instant::now(), tsc::now(), thread_nanos());
     turn(args.bursts);
     let nanos = thread_nanos() - before;

@@ -16,6 +16,8 @@ use crate::port::{Buf, Port};
 use crate::punt::{PuntClass, Punted};
 use crate::reason::DropReason;
 use crate::steering::WorkerIndex;
+use pvs_proto::wire::{IpHeader, Network};
+use pvs_proto::{Family, V4, parse_link};
 
 /// Where pieces leave to.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +75,16 @@ impl<P: Port> Exit<'_, '_, P> {
                 Access::Own(queue) => queue.alloc(),
                 Access::By(_) => None,
             })
+    }
+}
+
+/// Lets the pieces of a packet that is ready to be cut have DF.
+#[cold]
+pub(super) fn keep_df<B: Buf>(buf: &mut B) {
+    if let Ok((link, V4::ETHERTYPE)) = parse_link(buf.bytes()) {
+        if let Some(header) = V4::header_mut(buf.bytes_mut(), link.l3.into()) {
+            header.set_dont_fragment(true);
+        }
     }
 }
 

@@ -176,10 +176,10 @@ fn without_translation_it_goes_to_the_server_as_it_is() {
         assert!(left[left.len() - error.len()..] == with_ttl(error.clone(), 63));
         assert_eq!(d.losses(), []);
     }
-    // DF keeps none from being cut.
-    for (error, cuts, expected) in [
-        (&error[..1490], &[][..], [1500, 30]),
-        (&error[..], &[1000], [1020, 876]),
+    // DF keeps none from being cut, and what came in pieces with it leaves in pieces with it.
+    for (error, cuts, expected, df) in [
+        (&error[..1490], &[][..], [1500, 30], 0),
+        (&error[..], &[1000], [1020, 876], 0x40),
     ] {
         let mut error = error.to_vec();
         let len = error.len() as u16;
@@ -188,6 +188,12 @@ fn without_translation_it_goes_to_the_server_as_it_is() {
         let mut d = f.opened(Method::Tunnel);
         let out = sent(&mut d, Side::Client, &cut(&fix(error), true, cuts));
         assert_eq!(lengths(&out), expected);
+        for piece in &out {
+            assert_eq!(piece[20] & 0x40, df, "{cuts:?}");
+            let header = fix(piece[14..].to_vec());
+            assert_eq!(piece[14..34], header[..20], "with its checksum");
+            assert_ne!(piece[18..20], [0; 2], "and an identification");
+        }
     }
     // An error about a packet in a tunnel is told to the client.
     let mut d = f.opened(Method::Tunnel);
