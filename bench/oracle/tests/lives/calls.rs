@@ -1,13 +1,17 @@
 //! Calls of SIP: whose they are, whoever begins them. What is expected was seen in kernel 6.1.
 
 use crate::common::pieces::{ID, pieces, without_df};
-use crate::common::{seen, with_ttl};
+use crate::common::{Seen, one, seen, service, snapshot, with_ttl};
 use crate::table::Went::{Lost, Server};
 use crate::table::{Table, Went};
-use pvs_oracle::Side;
-use pvs_oracle::frames::{from_server, udp};
+use pvs_dataplane::engine::EngineConfig;
+use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_oracle::frames::{from_client, from_server, udp};
 use pvs_oracle::replay::Ledger;
 use pvs_oracle::scenario::at;
+use pvs_oracle::{Director, Side};
+use pvs_sched::Persistence;
+use pvs_sched::{Method, Transport};
 use std::net::SocketAddr;
 
 const VIP: &str = "10.0.0.100:5060";
@@ -218,4 +222,53 @@ fn a_call_in_pieces_is_told_by_the_first() {
     let long = [&header[..], b"\r\nCall-ID: two@x\r\n\r\n"].concat();
     let packet = without_df(udp(at(FIRST), at("10.9.0.6:5070"), &long), ID);
     assert_eq!(t.seen_from(&pieces(&packet, ID, &[1000])), None);
+}
+
+/// A call's connection belongs to the worker that its client's packets go to, whoever hears the server; its template is all
+/// workers'.
+#[test]
+fn whichever_worker_hears_of_a_call_it_has_one_server() {
+    const WORKERS: u16 = 4;
+    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
+    let queues = (0..128).map(|n| n % WORKERS).collect();
+    let nic = Steering::nic(WORKERS, Toeplitz::new(&key, queues).unwrap());
+    for steering in [Steering::ring(WORKERS), nic] {
+        let queues = WORKERS.into();
+        let config = EngineConfig::default();
+        let mut d = Director::several(config, &[], 2048, steering, queues).unwrap();
+        let servers = [FIRST, SECOND].map(|server| (server, Method::Masquerade));
+        let mut calls = service(Transport::Udp, VIP, &servers);
+        calls.config.engine = Some("sip".to_owned());
+        calls.config.persistence = Some(Persistence {
+            timeout_secs: 60,
+            netmask: u32::MAX,
+        });
+        d.configure(snapshot(1, Some(calls)));
+        for n in 0..64u16 {
+            let queue = |more: u16| usize::from(n.wrapping_mul(7) + more) % queues;
+            let server = [FIRST, SECOND][usize::from(n) % 2];
+            let (client, other) = (format!("10.9.0.{n}:5070"), format!("10.9.0.{n}:5071"));
+            let said = message(&format!("{n}@x"));
+            for more in 0..2 {
+                let frame = from_server(1 + (n % 2) as u8, &udp(at(server), at(&client), &said));
+                let out = d.send_by(Side::Server, queue(more), &frame).unwrap();
+                let left = sole(Side::Client, out);
+                assert_eq!((left.src, left.dst), (at(VIP), at(&client)));
+            }
+            for (more, from) in [(2, &client), (3, &other)] {
+                let frame = from_client(&udp(at(from), at(VIP), &said));
+                let out = d.send_by(Side::Client, queue(more), &frame).unwrap();
+                let left = sole(Side::Server, out);
+                assert_eq!((left.src, left.dst), (at(from), at(server)));
+            }
+        }
+        assert_eq!((d.losses(), d.punted()), (vec![], vec![]));
+    }
+}
+
+/// The one frame that left, which did by this side.
+fn sole(side: Side, out: Vec<(Side, Vec<u8>)>) -> Seen {
+    let (left_by, seen) = one(out);
+    assert_eq!(left_by, side);
+    seen
 }
