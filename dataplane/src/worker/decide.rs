@@ -158,20 +158,7 @@ pub(super) fn established<F: HopFamily, B: Buf>(
             advance(view, entry, meta, direction, listed);
             to_server(view, hops, entry, meta, buf)
         }
-        Direction::Reply => {
-            // The kernel's router judges a reply before its hook sees it: one that can't go on counts for nothing.
-            let way = hops::to_client(view, entry);
-            match judge(&way, path_mtu(&way), meta) {
-                Ok(()) => {
-                    advance(view, entry, meta, direction, listed);
-                    to_client(way, entry, meta, buf)
-                }
-                Err(stop) if stop.passes_in_pieces(view, entry, direction, meta) => {
-                    long_reply(view, hops, entry, meta, buf, listed, stop)
-                }
-                Err(stop) => return refuse(view, hops, entry, direction, meta, buf, stop),
-            }
-        }
+        Direction::Reply => reply(view, hops, entry, meta, buf, listed),
     };
     if entry.timeout.0 < old_timeout.0 {
         table.reschedule(at, view.now);
@@ -179,10 +166,32 @@ pub(super) fn established<F: HopFamily, B: Buf>(
     verdict
 }
 
-/// A reply that is longer than its way and may be cut: the kernel's router lets it pass to the hook.
+/// A packet of a connection's server. The kernel's router judges it before its hook sees it: one that can't go on counts
+/// for nothing.
+#[inline(always)]
+pub(super) fn reply<F: HopFamily, B: Buf>(
+    view: &View<'_>,
+    hops: &mut ServerHops,
+    entry: &mut Entry<F>,
+    meta: &Meta<F>,
+    buf: &mut B,
+    listed: bool,
+) -> Verdict {
+    let way = hops::to_client(view, entry);
+    match judge(&way, path_mtu(&way), meta) {
+        Ok(()) => {
+            advance(view, entry, meta, Direction::Reply, listed);
+            to_client(way, entry, meta, buf)
+        }
+        Err(stop) => stopped_reply(view, hops, entry, meta, buf, listed, stop),
+    }
+}
+
+/// A reply that does not go as it is. One that is longer than its way and may be cut the kernel's router lets pass to the
+/// hook.
 #[cold]
 #[inline(never)]
-fn long_reply<F: HopFamily, B: Buf>(
+fn stopped_reply<F: HopFamily, B: Buf>(
     view: &View<'_>,
     hops: &mut ServerHops,
     entry: &mut Entry<F>,
@@ -191,7 +200,9 @@ fn long_reply<F: HopFamily, B: Buf>(
     listed: bool,
     stop: Stop,
 ) -> Verdict {
-    advance(view, entry, meta, Direction::Reply, listed);
+    if stop.passes_in_pieces(view, entry, Direction::Reply, meta) {
+        advance(view, entry, meta, Direction::Reply, listed);
+    }
     refuse(view, hops, entry, Direction::Reply, meta, buf, stop)
 }
 

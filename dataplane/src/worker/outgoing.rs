@@ -6,9 +6,8 @@
 
 use super::View;
 use super::connect::{Failed, engine_data, enter, is_in_service};
-use super::decide::{advance, began, ended, established};
-use super::forward::{judge, path_mtu, refuse, to_client};
-use super::hops::{self, HopFamily, ServerHops};
+use super::decide::{began, ended, established, reply};
+use super::hops::{HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
 use crate::port::Buf;
 use crate::reason::DropReason;
@@ -67,8 +66,8 @@ pub(super) fn begin<F: HopFamily, B: Buf>(
     }
     match enter(view, table, entry) {
         Ok(at) => {
-            let reply = Direction::Reply;
-            Some(established(view, table, hops, item, buf, at, reply))
+            let direction = Direction::Reply;
+            Some(established(view, table, hops, item, buf, at, direction))
         }
         Err(refused) => {
             F::templates(view).release(template);
@@ -138,14 +137,7 @@ fn once<F: HopFamily, B: Buf>(
     buf: &mut B,
 ) -> Verdict {
     began(view, entry.server_index());
-    let way = hops::to_client(view, &mut entry);
-    let verdict = match judge(&way, path_mtu(&way), meta) {
-        Ok(()) => {
-            advance(view, &mut entry, meta, Direction::Reply, true);
-            to_client(way, &entry, meta, buf)
-        }
-        Err(stop) => refuse(view, hops, &entry, Direction::Reply, meta, buf, stop),
-    };
+    let verdict = reply(view, hops, &mut entry, meta, buf, true);
     ended(view, &entry);
     verdict
 }
