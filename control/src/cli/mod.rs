@@ -4,6 +4,7 @@
 //! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table ([`options`]). [`run`](mod@run) puts
 //! them together with standard input, pvsd's answers and the exit status.
 
+mod answers;
 mod companions;
 mod complete;
 mod draft;

@@ -15,6 +15,7 @@ mod decide;
 mod defence;
 mod dispatch;
 mod encapsulation;
+mod expiry;
 mod forward;
 mod gather;
 mod handed;
@@ -26,6 +27,7 @@ mod layout;
 mod learned;
 mod listing;
 mod local;
+mod mailbox;
 mod marks;
 mod options;
 mod outgoing;
@@ -42,13 +44,14 @@ mod schedule;
 mod tunnel;
 mod tunnel_errors;
 mod unclaimed;
+mod view;
 mod waiting;
 mod whole;
 
 pub use gather::{FRAGMENTED_MAX, FRAGMENTS_MAX};
 pub use icmp::{ICMP_TOO_BIG_BURST, ICMP_TOO_BIG_PER_SECOND};
 pub use learned::{PATH_MTU_LIFETIME, PATH_MTU_MIN};
-pub use listing::{MailGuard, Mailbox, Page, Part, PlaceInTable, Question, Record, WayTo};
+pub use mailbox::{MailGuard, Mailbox, Page, Part, PlaceInTable, Question, Record, WayTo};
 pub use pieces::FRAGMENTS_OF_ONE_MAX;
 pub use plan::PIECES_MAX;
 pub use run::{Clock, Idle, MonotonicClock, run};
@@ -62,19 +65,18 @@ use crate::punt::{InjectRing, PuntRings};
 use crate::slab::{Backing, SlabError};
 use crate::stats::WorkerStats;
 use crate::steering::{Steering, WorkerIndex};
-use crate::table::{EXPIRE_BUDGET, HashKeys, Table};
+use crate::table::{HashKeys, Table};
 use crossbeam::queue::ArrayQueue;
 use defence::{Defence, Hands};
 use gather::Gathering;
-use hops::{HopFamily, ServerHops};
+use hops::ServerHops;
 use lane::{Lanes, Verdicts};
 use purge::Purge;
 use pvs_epoch::Reader;
-use pvs_proto::checksum::Sum;
-use pvs_proto::state::Variant;
 use pvs_proto::{Family, Ticks, V4, V6};
 use pvs_sched::{Cells, Snapshot};
 use std::sync::Arc;
+use view::{Arrived, Gathered, View};
 use waiting::WaitingRoom;
 
 /// What a worker shares with the rest of the process.
@@ -117,38 +119,6 @@ pub struct WorkerConfig {
     pub steering: Steering,
     /// Drops what it would forward, counted as [`DropReason::Rehearsal`](crate::reason::DropReason::Rehearsal).
     pub rehearse_failure: bool,
-}
-
-/// What a poll sees and does not change.
-#[derive(Clone, Copy)]
-struct View<'a> {
-    arrived: Arrived,
-    /// The port that the burst in hand came in by.
-    port: PortIndex,
-    config: &'a Snapshot,
-    fib: &'a Fib,
-    now: Ticks,
-    cells: &'a Cells,
-    servers: &'a Servers,
-    defence: &'a Defence,
-    variant: Variant,
-    /// A mark rule drops: each packet is asked for.
-    marks_drop: bool,
-    stats: &'a WorkerStats,
-    resolve: &'a ArrayQueue<ResolveRequest>,
-    index: WorkerIndex,
-    steering: &'a Steering,
-    rehearse_failure: bool,
-    gathered: Gathered,
-}
-
-/// What is known of a packet that is decided in the name of all pieces of a datagram; nothing of one that is whole.
-#[derive(Clone, Copy, Debug, Default)]
-struct Gathered {
-    /// The length of the largest piece, its IP header included; 0 if there are none.
-    largest: u32,
-    /// The sum of the data of all pieces but the first.
-    rest: Sum,
 }
 
 /// How a worker reaches a port.
@@ -302,7 +272,7 @@ impl<P: Port> Worker<P> {
         }
         let injected = dispatch::inject(&view, state, ports, shared);
         overdue::expire(&view, state, ports, shared);
-        expire(&view, state);
+        expiry::expire(&view, state);
         listing::serve(&view, state, &shared.mailbox);
         dispatch::flush(&view, ports, &shared.handover);
         view.stats
@@ -345,15 +315,6 @@ fn fetch<P: Port>(ports: &mut [Lineup<P>], at: usize, batch: &mut Batch<P::Buf>)
     Arrived::FromPort
 }
 
-/// How a burst came to this worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arrived {
-    /// By its queue: some packets may be another worker's.
-    FromPort,
-    /// By its ring: all of them are its own.
-    FromWorker,
-}
-
 /// Carries a burst of one port through all stages. It has one caller, and so has each stage: a second one
 /// would make calls of them, which costs 7 ns for each packet.
 #[inline]
@@ -390,30 +351,6 @@ fn carry<P: Port>(
         &mut verdicts,
     );
     dispatch::dispatch(view, state, ports, shared, port, batch, &verdicts);
-}
-
-/// Ends connections whose time has come, a bounded number in each turn.
-fn expire<B: Buf>(view: &View<'_>, state: &mut State<B>) {
-    expire_family(view, &mut state.v4, &mut state.hands);
-    expire_family(view, &mut state.v6, &mut state.hands);
-    purge::turn(view, state);
-    if state.swept != view.now {
-        state.swept = view.now;
-        let (worker, workers) = (view.index.0.into(), view.steering.workers().into());
-        view.servers.templates.v4.sweep(view.now, worker, workers);
-        view.servers.templates.v6.sweep(view.now, worker, workers);
-    }
-}
-
-fn expire_family<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, hands: &mut Hands) {
-    let mut budget = EXPIRE_BUDGET;
-    while let Some(entry) = table.expire(view.now, &mut budget) {
-        decide::ended(view, &entry);
-        view.stats.count_expired();
-    }
-    if view.defence.drops_entries() {
-        defence::drop_entries(view, table, hands);
-    }
 }
 
 /// How many more connections fit into a table, and how many in all.

@@ -1,13 +1,18 @@
 //! The configuration file, in TOML. Unknown keys are errors; what is not given has the value shown here.
 
-use crate::args::Args;
-use anyhow::{Context, Result, anyhow, bail, ensure};
+mod file;
+#[cfg(test)]
+mod tests;
+
+pub use file::load;
+
+use anyhow::{Result, anyhow, bail};
 use pvs_control::cli::service_named;
 use pvs_control::command::Tuning;
-use pvs_sched::{MhSlots, ServiceKey, Tunables};
+use pvs_sched::{MhSlots, ServiceKey};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Workers at most.
 pub const WORKERS_MAX: u16 = 64;
@@ -287,113 +292,6 @@ pub struct DebugConfig {
     pub drop_service_traffic: bool,
 }
 
-/// Reads the file and applies the command line on top.
-///
-/// # Errors
-/// The file can't be read, is no TOML, has an unknown key, or says what can't be.
-pub fn load(args: &Args) -> Result<Config> {
-    let path = args.config.display();
-    let text = std::fs::read_to_string(&args.config)
-        .with_context(|| format!("{path}: can't be read (another file: pvsd --config FILE)"))?;
-    let mut config = parse(&args.config, &text)?;
-    if let Some(socket) = &args.socket {
-        config.control.socket.clone_from(socket);
-    }
-    if args.no_hugepages {
-        config.memory.hugepages = Hugepages::Off;
-    }
-    if let Some(level) = &args.log_level {
-        config.log.level.clone_from(level);
-    }
-    check(&config).with_context(|| path.to_string())?;
-    Ok(config)
-}
-
-fn parse(path: &Path, text: &str) -> Result<Config> {
-    match toml::from_str(text) {
-        Ok(config) => Ok(config),
-        Err(error) => {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let message = error.message().replace('\n', " ");
-            bail!("{}: line {line}: {message}", path.display())
-        }
-    }
-}
-
-fn check(config: &Config) -> Result<()> {
-    ensure!(
-        !config.port.is_empty(),
-        "no port: at least one [[port]] with device and mirror is needed"
-    );
-    for (at, port) in config.port.iter().enumerate() {
-        let (device, mirror) = (&port.device, &port.mirror);
-        let valid = !mirror.is_empty() && mirror.len() < 16 && !mirror.contains(['/', ' ', '\0']);
-        ensure!(
-            valid,
-            "port {device}: the mirror {mirror:?} is no interface name: 1 to 15 bytes without / and blanks"
-        );
-        let earlier = config.port.iter().take(at);
-        let twin = earlier
-            .clone()
-            .any(|p| p.mirror == *mirror && p.namespace == port.namespace);
-        ensure!(
-            !twin,
-            "two ports have the mirror {mirror}: each needs one of its own"
-        );
-        let twin = earlier
-            .clone()
-            .any(|p| name_of(&p.device) == name_of(device));
-        ensure!(
-            !twin,
-            "two ports have the device {}: each needs one of its own",
-            name_of(device)
-        );
-    }
-    let workers = &config.workers;
-    ensure!(
-        (1..=WORKERS_MAX).contains(&workers.count),
-        "workers.count is {}: 1 to {WORKERS_MAX} are possible",
-        workers.count
-    );
-    let cores = workers.cores.len();
-    ensure!(
-        cores == 0 || cores == usize::from(workers.count),
-        "workers.cores names {cores} cores for {} workers: one for each, or none to let pvsd choose",
-        workers.count
-    );
-    let connections = config.table.connections;
-    let connections6 = config.table.connections6.unwrap_or(connections);
-    for (key, value) in [("connections", connections), ("connections6", connections6)] {
-        ensure!(
-            (1024..=1 << 28).contains(&value),
-            "table.{key} is {value}: 1024 to 268435456 are possible"
-        );
-    }
-    let servers = config.table.servers;
-    ensure!(
-        (1..=pvs_sched::limits::SERVERS_MAX as u32).contains(&servers),
-        "table.servers is {servers}: 1 to {} are possible",
-        pvs_sched::limits::SERVERS_MAX
-    );
-    let templates = config.table.templates;
-    ensure!(
-        (512..=1 << 21).contains(&templates),
-        "table.templates is {templates}: 512 to 2097152 are possible"
-    );
-    config.control.mode()?;
-    config.rules.mh_slots()?;
-    let mut tunables = Tunables::default();
-    for Tuning { name, value } in config.sysctl.tunings() {
-        let set = tunables.set(&name, &value);
-        set.map_err(|error| anyhow!("sysctl.{name} is {value}: {error}"))?;
-    }
-    Ok(())
-}
-
 /// The device's name: what stands before the first comma.
 #[must_use]
 pub fn name_of(device: &str) -> &str {
@@ -443,88 +341,5 @@ impl PortConfig {
             .split(',')
             .find_map(|part| part.strip_prefix("iface="))
             .filter(|_| is)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PORT: &str = "[[port]]\ndevice = \"net_af_packet0,iface=d0\"\nmirror = \"eth0\"\n";
-
-    fn config(text: &str) -> Result<Config> {
-        let config = parse(Path::new("pvsd.toml"), text)?;
-        check(&config)?;
-        Ok(config)
-    }
-
-    #[test]
-    fn what_is_not_given_has_a_value() {
-        let config = config(PORT).unwrap();
-        assert_eq!(config.port[0].role, Role::Both);
-        assert_eq!(config.port[0].netdev(), Some("d0"));
-        assert_eq!(config.control.mode().unwrap(), 0o660);
-        assert_eq!(config.workers.count, 1);
-    }
-
-    /// The file that operators copy.
-    const EXAMPLE: &str = include_str!("../../../docs/pvsd.toml");
-
-    #[test]
-    fn the_example_has_the_values_of_a_file_that_says_nothing() {
-        let mut example = config(EXAMPLE).unwrap();
-        for port in std::mem::take(&mut example.port) {
-            assert_eq!(
-                (port.role, port.namespace, port.mtu),
-                (Role::Both, None, None)
-            );
-        }
-        assert_eq!(example, Config::default());
-    }
-
-    #[test]
-    fn what_the_example_leaves_out_may_be_set_as_it_shows() {
-        let set = |line: &str| match line.strip_prefix('#') {
-            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{rest}\n"),
-            _ => format!("{line}\n"),
-        };
-        let example = config(&EXAMPLE.lines().map(set).collect::<String>()).unwrap();
-        assert_eq!(example.port[0].namespace.as_deref(), Some("director"));
-        assert_eq!(example.port[0].mtu, Some(1500));
-        let default = TableConfig::default();
-        assert_eq!(example.table.connections6, Some(default.connections / 4));
-        assert!(example.control.group.is_some() && example.rules.file.is_some());
-        assert_eq!(example.rules.mh_slots().unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_mistake_is_told_in_one_line_that_says_what_would_be_right() {
-        let tell = |text: &str| {
-            let line = format!("{:#}", config(text).unwrap_err());
-            assert!(!line.contains('\n'), "{line}");
-            line
-        };
-        assert!(tell("").contains("at least one [[port]]"));
-        assert!(
-            tell(&format!("{PORT}[table]\nconections = 5\n"))
-                .starts_with("pvsd.toml: line 5: unknown field")
-        );
-        assert!(tell(&format!("{PORT}[workers]\ncount = 65\n")).contains("1 to 64 are possible"));
-        assert!(
-            tell(&format!("{PORT}[workers]\nsteering = \"rss\"\n")).contains("unknown variant")
-        );
-        assert!(tell(&format!("{PORT}{PORT}")).contains("each needs one of its own"));
-        assert!(tell(&format!("{PORT}[control]\nmode = \"0999\"\n")).contains("octal"));
-        assert!(tell(&format!("{PORT}[table]\nconnections = 5\n")).contains("268435456"));
-        assert!(
-            tell("[[port]]\ndevice = \"net_null0\"\nmirror = \"a/b\"\n")
-                .contains("no interface name")
-        );
-        assert!(tell(&format!("{PORT}[sysctl]\nsecure_tcp = 4\n")).contains("0 to 3 are possible"));
-        assert!(tell(&format!("{PORT}[sysctl]\nsecure = 4\n")).contains("no such tunable"));
-        let slots = |line: &str| tell(&format!("{PORT}[rules]\nmh_slots = {{ {line} }}\n"));
-        assert!(slots("\"-t 10.0.0.1:80\" = 65536").contains("65521, 65537"));
-        assert!(slots("\"10.0.0.1:80\" = 65537").contains("unexpected argument"));
-        assert!(tell("[[port]]\ndevice = 5\n").starts_with("pvsd.toml: line 2: "));
     }
 }
