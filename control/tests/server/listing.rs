@@ -8,7 +8,7 @@ use pvs_control::plane::Connection;
 use pvs_control::reply::Outcome;
 use pvs_control::status::{AddressView, StatusView};
 use pvs_sched::config::Method;
-use std::io::{BufRead, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
