@@ -241,3 +241,17 @@ fn no_pick_among_many_is_a_scan() {
         assert_eq!(pick(&life).1, 0, "{name}: little has happened since");
     }
 }
+
+/// A list that was published for another number of workers than there are is scanned: nobody's changes are missed.
+#[test]
+fn a_tree_for_fewer_workers_is_not_asked() {
+    let mut service = service(SchedulerName::Lc, &[1; 100]);
+    service.settle(WORKERS - 1);
+    let mut life = Life::new(100);
+    for n in 0..200 {
+        let picked = service.pick(&flow(0), &Tunables::default(), &life.all.as_worker(0));
+        let picked = picked.unwrap().index;
+        assert_eq!(picked.0, 99 - n % 100);
+        life.open(WORKERS - 1, picked, true);
+    }
+}

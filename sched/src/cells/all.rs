@@ -94,6 +94,11 @@ impl AllCells {
         }
     }
 
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// What each worker says of its changes.
     pub(crate) fn journals(&self) -> impl Iterator<Item = &Journal> {
         self.blocks.iter().map(|block| &block.journal)

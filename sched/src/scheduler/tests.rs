@@ -361,7 +361,7 @@ proptest! {
                     s = s.without_server(server(n, 0).key);
                 }
             }
-            s.settle(1);
+            s.settle(2);
             let usable = || s.servers().iter().filter(|s| s.config.weight > 0 && !all.overloaded(s.index));
             let weight = |s: &Server| if name == SchedulerName::Lc { 1 } else { u128::from(s.config.weight) };
             let less = |a: &Server, b: &Server| {

@@ -110,14 +110,18 @@ impl<C: Cost> Tournaments<C> {
 
     /// The position of the least candidate; `None` if a scan is to tell, which it is too where nobody is usable.
     pub(super) fn winner(&self, candidates: &Candidates, worker: AsWorker<'_>) -> Option<usize> {
-        let match_ = Match {
+        // A tree hears of as many workers as it was made for.
+        if worker.cells.workers() != self.trees.len() {
+            return None;
+        }
+        let contest = Contest {
             candidates,
             cells: worker.cells,
             field: &self.field,
             tree: self.trees.get(worker.worker)?,
             cost: self.cost,
         };
-        match_.is_up_to_date().then(|| match_.winner()).flatten()
+        contest.update().then(|| contest.winner()).flatten()
     }
 }
 
@@ -139,7 +143,7 @@ impl Tree {
 }
 
 /// One worker's tree with all that it is about, for one pick.
-struct Match<'a, C> {
+struct Contest<'a, C> {
     candidates: &'a Candidates,
     cells: &'a AllCells,
     field: &'a Field,
@@ -147,9 +151,9 @@ struct Match<'a, C> {
     cost: PhantomData<C>,
 }
 
-impl<C: Cost> Match<'_, C> {
+impl<C: Cost> Contest<'_, C> {
     /// Takes in what has changed; false if that is too much.
-    fn is_up_to_date(&self) -> bool {
+    fn update(&self) -> bool {
         let behind = self
             .journals()
             .map(|(seen, journal)| journal.length().wrapping_sub(seen.load(Relaxed)));
