@@ -10,14 +10,14 @@ mod common;
 
 use common::dns::{CLIENT, CLIENT6, SERVER, SERVER6, VIP, VIP6};
 use common::icmp::{Told, told};
-use common::{director, with_ttl};
+use common::{director, service, snapshot, with_ttl};
 use etherparse::{NetSlice, SlicedPacket};
 use pvs_dataplane::fib::Target;
 use pvs_oracle::frames::{self, from_client, from_server, udp};
 use pvs_oracle::scenario::at;
 use pvs_oracle::{Director, Side, laboratory_with};
 use pvs_proto::{Addr4, Addr6, V4, V6};
-use pvs_sched::{Counters, Method, ServerIndex, Transport};
+use pvs_sched::{Counters, Method, ServerIndex, ServiceFlags, Transport};
 use std::net::IpAddr;
 
 const METHODS: [Method; 3] = [Method::Masquerade, Method::Route, Method::Tunnel];
@@ -202,6 +202,24 @@ fn an_error_counts_where_the_kernel_counts_it() {
             let totals = d.totals();
             assert_eq!((totals.icmp_sent, totals.icmp_limited), (1, 0));
             assert_eq!((totals.received, totals.sent), (1, 1));
+        }
+    }
+}
+
+/// The kernel's table does not have it any more, so the error counts as nobody's.
+#[test]
+fn an_error_about_a_connection_of_one_packet_counts_for_no_server() {
+    for f in &FAMILIES {
+        for method in METHODS {
+            let mut once = service(Transport::Udp, f.vip, &[(f.server, method)]);
+            once.config.flags = ServiceFlags::ONE_PACKET;
+            let mut d = f.director(method);
+            d.configure(snapshot(2, Some(once)));
+            let packet = with_ttl(f.request(1), 1);
+            answer(&mut d, Side::Client, &packet);
+            let counters = d.counters(ServerIndex(1));
+            assert_eq!((counters.connections, counters.in_packets), (1, 1));
+            assert_eq!((counters.out_packets, counters.out_bytes), (0, 0));
         }
     }
 }

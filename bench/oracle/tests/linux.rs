@@ -9,6 +9,7 @@
 
 mod common;
 
+use common::pieces::fix;
 use common::{CLIENT, SERVER, VIP, director, one};
 use pvs_dataplane::fib::Neighbour;
 use pvs_dataplane::punt::PuntClass;
@@ -116,4 +117,23 @@ fn frames_of_linux_leave_by_the_port_they_are_meant_for() {
     d.settle();
     assert_eq!(d.cable(Side::Server).receive_bytes(), Some(frame));
     assert_eq!(d.cable(Side::Client).receive_bytes(), None);
+}
+
+#[test]
+fn a_packet_that_ends_within_its_header_is_dropped_whoever_it_is_for() {
+    let mut d = director(Transport::Tcp, VIP, &[(SERVER, Method::Masquerade)]);
+    for (lost, to) in [VIP, "10.0.0.100:81", "192.168.1.9:80"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut packet = tcp(at(CLIENT), at(to), SYN, b"");
+        packet.truncate(28);
+        packet[3] = 28;
+        assert_eq!(
+            d.send(Side::Client, &from_client(&fix(packet))).unwrap(),
+            []
+        );
+        assert_eq!(d.losses(), [("transport_truncated", 1 + lost as u64)]);
+    }
+    assert_eq!(d.punted(), []);
 }

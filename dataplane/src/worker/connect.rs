@@ -10,7 +10,7 @@ use super::hops::{HopFamily, ServerHops};
 use super::lane::{Item, Verdict};
 use crate::port::Buf;
 use crate::reason::DropReason;
-use crate::table::{Direction, Entry, EntryIndex, Refused, Table, Tuple};
+use crate::table::{Direction, Entry, EntryIndex, Flags, Refused, Table, Tuple};
 use pvs_proto::state::Timeouts;
 use pvs_proto::wire::udp;
 use pvs_proto::{Endpoint, Meta, Protocol, Ticks, sip};
@@ -343,6 +343,7 @@ fn once<F: HopFamily, B: Buf>(
     meta: &Meta<F>,
     buf: &mut B,
 ) -> Verdict {
+    entry.flags = entry.flags.with(Flags::ONE_PACKET);
     began(view, entry.server_index());
     advance(view, &mut entry, meta, Direction::Request, true);
     let verdict = to_server(view, hops, &entry, meta, buf);

@@ -13,7 +13,7 @@ use super::tunnel::{self, Entrance};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::{DropReason, Loss};
-use crate::table::{Direction, Entry};
+use crate::table::{Direction, Entry, Flags};
 use pvs_proto::{Endpoint, Meta};
 use pvs_sched::Method;
 
@@ -230,7 +230,8 @@ pub(super) fn refuse<F: HopFamily, B: Buf>(
         return verdict;
     };
     view.stats.count_dropped(reason, 1);
-    if request && !entry.has_reply() {
+    // A connection of one packet is in no table where the kernel would find whose error it is.
+    if request && !entry.has_reply() && !entry.flags.has(Flags::ONE_PACKET) {
         if let Some(cell) = view.cells.get(entry.server_index()) {
             cell.count_out(len);
         }

@@ -7,7 +7,7 @@ use super::tunnel::{self, Ports};
 use pvs_proto::Protocol;
 use pvs_proto::checksum::Sum;
 use pvs_proto::wire::{ethernet, ipv4, ipv6};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 /// The bytes of a text of hexadecimal digits; `None` if it is none.
 pub(super) fn bytes(hex: &str) -> Option<Vec<u8>> {
@@ -102,7 +102,7 @@ impl Bytes {
             return Some(format!("recorded {recorded} bytes, here {}", here.len()));
         }
         if !self.masked.is_empty()
-            && header(here).is_some_and(|(ip, _)| Sum::of(ip.as_bytes()).finish() != 0)
+            && header(here).is_some_and(|(ip, _)| Sum::of(with_options(here, ip)).finish() != 0)
         {
             return Some("the checksum of the IPv4 header is wrong".to_owned());
         }
@@ -113,6 +113,12 @@ impl Bytes {
             .collect();
         (!wrong.is_empty()).then(|| format!("byte, recorded, here: {}", wrong.join(", ")))
     }
+}
+
+/// The header of a frame's IPv4 packet with its options.
+fn with_options<'a>(frame: &'a [u8], ip: &ipv4::Header) -> &'a [u8] {
+    let end = ethernet::Header::LEN + ip.header_len();
+    frame.get(ethernet::Header::LEN..end).unwrap_or_default()
 }
 
 #[cfg(test)]

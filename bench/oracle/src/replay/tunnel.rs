@@ -2,11 +2,11 @@
 
 use crate::frames::set;
 use pvs_proto::checksum::{Delta, Sum, is_right, pseudo_header};
-use pvs_proto::wire::{ethernet, udp};
+use pvs_proto::wire::{ipv6, udp};
 use pvs_proto::{Checks, Family, Fragment, Meta, Packet, Protocol, parse};
 use std::collections::HashMap;
 use std::ops::Range;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::FromBytes;
 
 /// In a GRE header: a checksum follows (RFC 2784).
 const GRE_CHECKSUM: u8 = 0x80;
@@ -112,29 +112,18 @@ pub(super) fn follow_port(
     Some((outer.at..outer.at + 2, wrong))
 }
 
-/// What tells the flow of a packet.
+/// What tells the flow of a packet, of which only the beginning may be there: its outer packet's first piece.
 fn flow(packet: &[u8]) -> Vec<u8> {
-    fn of<F: Family>(meta: &Meta<F>) -> Vec<u8> {
-        let ports = [meta.src.port, meta.dst.port]
-            .map(u16::to_be_bytes)
-            .concat();
-        [
-            meta.src.addr.as_bytes(),
-            meta.dst.addr.as_bytes(),
-            &[meta.protocol.0],
-            &ports,
-        ]
-        .concat()
-    }
-    let ethertype = match packet.first() {
-        Some(b) if b >> 4 == 6 => ethernet::IPV6,
-        _ => ethernet::IPV4,
+    let (addresses, protocol, next) = match packet.first() {
+        Some(b) if b >> 4 == ipv6::VERSION => (8..40, 6, ipv6::Header::LEN),
+        Some(b) => (12..20, 9, usize::from(b & 0x0f) * 4),
+        None => return Vec::new(),
     };
-    let mac = pvs_proto::MacAddr::default();
-    let frame = crate::frames::ethernet(mac, mac, ethertype, packet);
-    match parse(&frame, Checks { ip_good: true }) {
-        Ok((_, Packet::V4(meta))) => of(&meta),
-        Ok((_, Packet::V6(meta))) => of(&meta),
-        _ => Vec::new(),
-    }
+    let protocol = packet.get(protocol).copied().unwrap_or_default();
+    let ports = match protocol {
+        6 | 17 | 132 => next..next + 4,
+        _ => 0..0,
+    };
+    let part = |bytes| packet.get(bytes).unwrap_or_default();
+    [part(addresses), &[protocol], part(ports)].concat()
 }

@@ -36,6 +36,7 @@ fn a_route_is_recorded_with_the_virtual_address() {
             assert_eq!(error[20..32], [7, 11, 12, 10, 0, 0, 100, 10, 0, 0, 100, 0]);
             let told = told(&error);
             assert_eq!((told.what, &told.quote[20..32]), ((11, 0), &recorded[..]));
+            assert_eq!(Sum::of(&told.quote[..32]).finish(), 0);
         }
         assert_eq!(d.losses(), [("ttl_exceeded", 2)]);
     }
