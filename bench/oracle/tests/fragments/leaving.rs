@@ -2,13 +2,13 @@
 
 use crate::common::dns::{CLIENT6, VIP, VIP6};
 use crate::common::pieces::{ID, by, fix, joined, lengths, pieces, without_df};
-use crate::common::{CLIENT, with_ttl};
+use crate::common::{CLIENT, snapshot, with_ttl};
 use crate::support::{SERVER, SERVER6, counted, director, is_right, payload, sent};
-use pvs_oracle::frames::{from_client, udp};
+use pvs_oracle::frames::{from_client, from_server, udp};
 use pvs_oracle::scenario::at;
-use pvs_oracle::{Side, laboratory_with};
+use pvs_oracle::{Side, laboratory_with, scenario};
 use pvs_proto::Addr4;
-use pvs_sched::Method;
+use pvs_sched::{Method, ServerIndex, Transport};
 
 #[test]
 fn congestion_that_one_piece_met_is_the_datagram_s() {
@@ -136,4 +136,51 @@ fn pieces_wait_for_their_neighbour_too() {
     let cable = d.cable(Side::Server);
     let out: Vec<Vec<u8>> = core::iter::from_fn(|| cable.receive_bytes()).collect();
     assert!(joined(&out).1[8..] == data);
+}
+
+/// Outer pieces have DF if the pieces had it, whatever `pmtu_disc` makes of a packet that is whole, and an identification.
+#[test]
+fn pieces_with_df_leave_in_a_tunnel_with_it() {
+    let whole = udp(at(CLIENT), at(VIP), &payload(1400, 1));
+    for (pmtu_disc, df) in [(1, true), (0, true), (1, false), (0, false)] {
+        let mut d = director(VIP, SERVER, Method::Tunnel);
+        let tunnel = scenario::service(0, Transport::Udp, at(VIP), true)
+            .with_server(ServerIndex(1), scenario::server(at(SERVER), Method::Tunnel));
+        let mut configured = snapshot(2, Some(tunnel));
+        configured
+            .tunables
+            .set("pmtu_disc", &pmtu_disc.to_string())
+            .unwrap();
+        d.configure(configured);
+        let packet = match df {
+            true => whole.clone(),
+            false => without_df(whole.clone(), ID),
+        };
+        let out = sent(&mut d, &pieces(&packet, ID, &[480, 960]));
+        assert_eq!(lengths(&out), [500, 500, 488], "{pmtu_disc} {df}");
+        for frame in &out {
+            assert_eq!(frame[20] & 0x40 != 0, df, "{pmtu_disc}");
+            assert_ne!(frame[18..20], [0, 0]);
+        }
+    }
+}
+
+/// The kernel drops it, and asks the server for packets no longer than a path that it fits.
+#[test]
+fn a_masqueraded_reply_in_pieces_with_df_goes_on() {
+    let mut d = director(VIP, SERVER, Method::Masquerade);
+    d.send(
+        Side::Client,
+        &from_client(&udp(at(CLIENT), at(VIP), b"question")),
+    )
+    .unwrap();
+    let reply = udp(at(SERVER), at(CLIENT), &payload(1300, 1));
+    let frames = pieces(&reply, ID, &[1000]);
+    let out = frames
+        .iter()
+        .flat_map(|piece| d.send(Side::Server, &from_server(1, piece)).unwrap());
+    let out = by(Side::Client, out.collect());
+    assert_eq!(lengths(&out), [1020, 328]);
+    assert!(out.iter().all(|frame| frame[20] & 0x40 == 0), "without it");
+    assert_eq!(counted(&d).out_packets, 1);
 }
