@@ -6,6 +6,7 @@
 //! in the others. The packet is complete when it comes here: translated, or in its tunnel, with its link layer if its
 //! next hop is known.
 
+use super::hops::ServerHops;
 use super::pieces::{Complete, Held};
 use super::plan::{Cut, Plan, put};
 use super::waiting::{ResolveRequest, WaitingRoom};
@@ -16,7 +17,7 @@ use crate::port::{Buf, Port};
 use crate::punt::{PuntClass, Punted};
 use crate::reason::DropReason;
 use crate::steering::WorkerIndex;
-use pvs_proto::wire::{IpHeader, Network};
+use pvs_proto::wire::{Network, ipv4};
 use pvs_proto::{Family, V4, parse_link};
 
 /// Where pieces leave to.
@@ -78,12 +79,15 @@ impl<P: Port> Exit<'_, '_, P> {
     }
 }
 
-/// Lets the pieces of a packet that is ready to be cut have DF.
-#[cold]
-pub(super) fn keep_df<B: Buf>(buf: &mut B) {
+/// Lets the pieces of a packet in an IPv4 tunnel have DF, and an identification.
+pub(super) fn keep_df<B: Buf>(buf: &mut B, hops: &mut ServerHops) {
     if let Ok((link, V4::ETHERTYPE)) = parse_link(buf.bytes()) {
         if let Some(header) = V4::header_mut(buf.bytes_mut(), link.l3.into()) {
-            header.set_dont_fragment(true);
+            header.fragment = ipv4::DONT_FRAGMENT.into();
+            if header.id.get() == 0 {
+                header.id = hops.identification().into();
+            }
+            header.fill_checksum();
         }
     }
 }

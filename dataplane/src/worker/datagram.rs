@@ -223,8 +223,13 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
             Verdict::Gather => return Ok(()),
         };
         let became = whole.became();
-        if became == Became::Translated {
-            whole.finish_checksum(&rest);
+        match became {
+            Became::Translated => whole.finish_checksum(&rest),
+            // What came with DF leaves with it, whatever the outer packet says (IPSKB_FRAG_PMTU).
+            Became::Tunnelled if F::IS_V4 && whole.meta.dont_fragment => {
+                cut::keep_df(&mut whole.head.buf, self.hops);
+            }
+            _ => {}
         }
         whole.give_back(&mut rest);
         let cut = whole.cut(self.hops, became, mtu.into());

@@ -15,7 +15,7 @@ use super::hops::{HopFamily, ServerHops, Way, route};
 use super::lane::{Item, Verdict};
 use super::quote::{Related, message, other_owner, quote};
 use super::tunnel::Entrance;
-use super::{View, cut, options, quoted, schedule, tunnel_errors};
+use super::{View, options, quoted, schedule, tunnel_errors};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
@@ -126,15 +126,8 @@ impl<F: HopFamily> Related<'_, F> {
                 entry.packets = entry.packets.wrapping_add(1);
                 let Entrance { tunnel, mtu, .. } = hops.tunnels.towards(view, entry.server_index());
                 let room = tunnel.room(mtu).unwrap_or(0);
-                let free = is_free(view, room, &meta);
-                // Pieces that came with DF leave with it, whatever the outer packet says (IPSKB_FRAG_PMTU).
-                let keeps_df = free && meta.dont_fragment && view.gathered.largest > 0;
-                meta.dont_fragment &= !free;
-                let verdict = forward::into_tunnel(view, hops, entry, &meta, buf);
-                if keeps_df && matches!(verdict, Verdict::Cut(..) | Verdict::Wait(..)) {
-                    cut::keep_df(buf);
-                }
-                verdict
+                meta.dont_fragment &= !is_free(view, room, &meta);
+                forward::into_tunnel(view, hops, entry, &meta, buf)
             }
             Method::Route | Method::Local => {
                 entry.packets = entry.packets.wrapping_add(1);
@@ -308,7 +301,7 @@ fn go_on<F: HopFamily, B: Buf>(
         return stop.verdict();
     }
     if let Some(header) = F::header_mut(buf.bytes_mut(), meta.l3) {
-        header.set_dont_fragment(false);
+        header.allow_fragments();
     }
     forward::cut(pass(way, meta, buf, translate), mtu)
 }

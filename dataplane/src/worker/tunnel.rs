@@ -252,12 +252,9 @@ pub(super) fn wrap<F: HopFamily, B: Buf>(
     let wrapped = match tunnel.ends {
         Ends::None => false,
         Ends::V4(src, dst) => {
-            // What came in pieces leaves in pieces, with DF if it came with it (IPSKB_FRAG_PMTU), and by an identification.
-            let in_pieces = view.gathered.largest > 0;
-            let dont_fragment = F::IS_V4
-                && meta.dont_fragment
-                && (view.config.tunables.pmtu_disc != 0 || in_pieces);
-            let id = match dont_fragment && !in_pieces {
+            let dont_fragment =
+                F::IS_V4 && meta.dont_fragment && view.config.tunables.pmtu_disc != 0;
+            let id = match dont_fragment {
                 true => 0,
                 false => hops.identification(),
             };

@@ -108,12 +108,9 @@ impl IpHeader for Header {
         self.ttl = ttl;
         self.patch(Delta::NONE.word(old, u16::from_be_bytes([ttl, self.protocol])));
     }
-    fn set_dont_fragment(&mut self, dont_fragment: bool) {
+    fn allow_fragments(&mut self) {
         let old = self.fragment.get();
-        let new = match dont_fragment {
-            true => old | DONT_FRAGMENT,
-            false => old & !DONT_FRAGMENT,
-        };
+        let new = old & !DONT_FRAGMENT;
         self.fragment.set(new);
         self.patch(Delta::NONE.word(old, new));
     }

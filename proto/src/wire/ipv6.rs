@@ -136,7 +136,7 @@ impl IpHeader for Header {
     fn set_ttl(&mut self, ttl: u8) {
         self.hop_limit = ttl;
     }
-    fn set_dont_fragment(&mut self, _: bool) {}
+    fn allow_fragments(&mut self) {}
     fn tos(&self) -> u8 {
         let [first, second, ..] = self.version_class_flow.to_bytes();
         (first << 4) | (second >> 4)

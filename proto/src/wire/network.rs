@@ -25,8 +25,8 @@ pub trait IpHeader: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned 
     fn ttl(&self) -> u8;
     /// Replaces time to live or hop limit.
     fn set_ttl(&mut self, ttl: u8);
-    /// Sets the DF bit or takes it off, where there is one.
-    fn set_dont_fragment(&mut self, dont_fragment: bool);
+    /// Takes the DF bit off, where there is one.
+    fn allow_fragments(&mut self);
     /// Type of service, or traffic class.
     fn tos(&self) -> u8;
     /// Writes the whole header, checksum included.
