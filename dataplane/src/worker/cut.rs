@@ -79,12 +79,13 @@ impl<P: Port> Exit<'_, '_, P> {
     }
 }
 
-/// Lets the pieces of a packet in an IPv4 tunnel have DF, and an identification.
-pub(super) fn keep_df<B: Buf>(buf: &mut B, hops: &mut ServerHops) {
+/// Lets the pieces of a packet in an IPv4 tunnel have DF, and an identification. The kernel's is that of an outer packet with
+/// DF, 0: pieces of several packets look alike.
+pub(super) fn keep_df<B: Buf>(view: &View<'_>, hops: &mut ServerHops, buf: &mut B) {
     if let Ok((link, V4::ETHERTYPE)) = parse_link(buf.bytes()) {
         if let Some(header) = V4::header_mut(buf.bytes_mut(), link.l3.into()) {
             header.fragment = ipv4::DONT_FRAGMENT.into();
-            if header.id.get() == 0 {
+            if header.id.get() == 0 && view.config.tunables.strict_compat == 0 {
                 header.id = hops.identification().into();
             }
             header.fill_checksum();

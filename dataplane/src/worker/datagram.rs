@@ -227,7 +227,7 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
             Became::Translated => whole.finish_checksum(&rest),
             // What came with DF leaves with it, whatever the outer packet says (IPSKB_FRAG_PMTU).
             Became::Tunnelled if F::IS_V4 && whole.meta.dont_fragment => {
-                cut::keep_df(&mut whole.head.buf, self.hops);
+                cut::keep_df(exit.view, self.hops, &mut whole.head.buf);
             }
             _ => {}
         }
