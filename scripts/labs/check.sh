@@ -142,10 +142,13 @@ forget_logs() {
     done
 }
 
-# The first field of each line of a server's log, each value once.
-logged_clients() { cut -d ' ' -f 1 "$run/$1/access.log" | sort -u | tr '\n' ' '; }
+# Requests for pages in a server's log. An upload that was broken off is logged whenever its server gives it up.
+page_log() { grep -v ' /upload/' "$run/$1/access.log" || true; }
 
-logged_requests() { wc -l <"$run/$1/access.log"; }
+# The first field of each line, each value once.
+logged_clients() { page_log "$1" | cut -d ' ' -f 1 | sort -u | tr '\n' ' '; }
+
+logged_requests() { page_log "$1" | wc -l; }
 
 requests_are_logged() { [[ $(logged_requests "$1") -eq $2 ]]; }
 

@@ -54,6 +54,9 @@ flooded() {
     shift
     leaves_no_trace director "$1" downloads_within "$@"
     measured "neighbours of the director: $(neighbours_of director)"
+    # All hosts of the lab have one table of neighbours, and Linux throws nothing out of a full one that is younger than
+    # five seconds; only pvsd's neighbours are beside it.
+    [[ $2 != arp ]] || sleep 6
     answers_promptly "$stranger"
 }
 

@@ -3,7 +3,9 @@
 //! The dataplane speaks no ARP and no neighbour discovery, and since it takes its packets past Linux,
 //! Linux has no traffic of its own to learn from. So each next hop is entered as a managed neighbour
 //! (NTF_EXT_MANAGED, Linux 5.16), which the kernel probes by itself. The same request carries
-//! NTF_USE and is repeated every [`REFRESH`], which is all that older kernels understand of it.
+//! NTF_USE and is repeated every [`REFRESH`], which is all that older kernels understand of it. And it carries
+//! NTF_EXT_LEARNED: such a neighbour is not among those that the kernel counts and clears away when its table is full, as
+//! it is while somebody floods the segment with ARP.
 //!
 //! The kernel looks after managed neighbours every five seconds, and a change that nobody announces should
 //! show earlier. So those that are resolved are asked for every [`LOOK_AFTER`]; with the timers of a
@@ -375,9 +377,10 @@ impl NeighbourKeeper {
 
     fn enter(&mut self, hop: NextHop, managed: bool) -> io::Result<()> {
         let mut message = about(hop);
-        // Without NTF_EXT_MANAGED the same request takes the mark away and leaves the state.
+        // Without the marks the same request takes them away and leaves the state.
         message.header.flags = NeighbourFlags::Use;
         if managed {
+            message.header.flags |= NeighbourFlags::ExtLearned;
             let managed = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
             message.attributes.push(managed);
         }

@@ -54,8 +54,9 @@ pub(crate) fn read(message: &NeighbourMessage) -> Option<((u32, IpAddr), Known)>
     }
     let address = address.filter(|a| !a.is_multicast())?;
     use NeighbourState as S;
-    let fixed = matches!(header.state, S::Permanent | S::Noarp)
-        || header.flags.contains(NeighbourFlags::ExtLearned);
+    // Who looks after what a routing daemon has learned is that daemon; pvsd's own marks go together.
+    let learned = header.flags.contains(NeighbourFlags::ExtLearned) && !managed;
+    let fixed = learned || matches!(header.state, S::Permanent | S::Noarp);
     let state = match header.state {
         S::Reachable | S::Stale | S::Delay | S::Probe | S::Permanent | S::Noarp => {
             lladdr.map(if managed || fixed {
