@@ -19,7 +19,7 @@ use pvs_dataplane::engine::{self, Handle};
 use pvs_dataplane::memory::{MemoryBuf, MemoryPort};
 use pvs_dataplane::punt::{PuntClass, PuntRings};
 use pvs_dataplane::stats::Totals;
-use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_dataplane::steering::Steering;
 use pvs_dataplane::worker::{Clock, MonotonicClock, PlaceInTable, Question, Worker};
 use pvs_oracle::frames::{from_client, server_mac, tcp};
 use pvs_oracle::scenario::at;
@@ -190,8 +190,5 @@ fn everything_adds_up_under_ring() {
 
 #[test]
 fn everything_adds_up_under_a_nic_that_brings_packets_anywhere() {
-    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
-    let queues = (0..128).map(|n| n % WORKERS as u16).collect();
-    let hash = Toeplitz::new(&key, queues).unwrap();
-    everything_adds_up(Steering::nic(WORKERS as u16, hash));
+    everything_adds_up(common::nic(WORKERS as u16));
 }

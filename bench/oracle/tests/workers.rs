@@ -13,7 +13,7 @@ use common::pieces::{Random, by, joined, pieces, without_df};
 use common::{SERVER, VIP, one, seen, service, snapshot};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::handover::HANDOVER_RING_MAX;
-use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_dataplane::steering::Steering;
 use pvs_oracle::frames::{CLIENT_MAC, DIRECTOR_CLIENT_MAC, ethernet};
 use pvs_oracle::frames::{from_client, from_server, tcp, udp};
 use pvs_oracle::scenario::at;
@@ -35,9 +35,7 @@ fn director(steering: Steering, queues: usize, servers: &[(&str, Method)]) -> Di
 }
 
 fn nic() -> Steering {
-    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
-    let queues = (0..128).map(|n| n % WORKERS as u16).collect();
-    Steering::nic(WORKERS as u16, Toeplitz::new(&key, queues).unwrap())
+    common::nic(WORKERS as u16)
 }
 
 fn client(n: u16) -> SocketAddr {

@@ -23,8 +23,6 @@ use pvs_control::limits::FRAME_BYTES_MAX;
 use pvs_control::reply::{Outcome, Refusal};
 use pvs_control::{BindError, Server, SocketConfig};
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::{Duration, Instant};
 
 #[test]
 fn commands_of_one_request_are_one_snapshot() {
@@ -97,19 +95,7 @@ fn a_lagging_worker_is_named_and_edits_merge_until_it_has_caught_up() {
         "a listing does not wait"
     );
     running.plane.lags.store(false, Ordering::Relaxed);
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while running.published() < 9 && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(20));
-    }
-    let last = running
-        .plane
-        .inner
-        .lock()
-        .unwrap()
-        .published
-        .last()
-        .unwrap()
-        .clone();
+    let last = running.last_of(9);
     assert_eq!((last.version, last.services().count()), (9, 12));
 }
 
@@ -120,19 +106,7 @@ fn locality_is_an_input_like_a_command() {
     running
         .handle
         .set_locality(std::sync::Arc::new(|_: std::net::IpAddr| true));
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while running.published() < 2 && Instant::now() < deadline {
-        thread::sleep(Duration::from_millis(5));
-    }
-    let last = running
-        .plane
-        .inner
-        .lock()
-        .unwrap()
-        .published
-        .last()
-        .unwrap()
-        .clone();
+    let last = running.last_of(2);
     assert!(last.services().all(|s| s.local));
 }
 

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A plane that the test looks into, and whose worker may lag.
 #[derive(Clone, Default)]
@@ -110,6 +110,16 @@ impl Running {
 
     pub fn published(&self) -> usize {
         self.plane.inner.lock().unwrap().published.len()
+    }
+
+    /// The latest snapshot, once there are so many, or after five seconds.
+    pub fn last_of(&self, count: usize) -> Snapshot {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.published() < count && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let plane = self.plane.inner.lock().unwrap();
+        plane.published.last().unwrap().clone()
     }
 
     /// Sends bytes and reads the answer to its end.

@@ -13,6 +13,7 @@ pub mod icmp;
 pub mod pieces;
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use pvs_dataplane::steering::{Steering, Toeplitz};
 use pvs_oracle::frames::from_client;
 use pvs_oracle::scenario::{self, at};
 use pvs_oracle::{Director, Side};
@@ -24,6 +25,13 @@ use std::net::SocketAddr;
 pub const VIP: &str = "10.0.0.100:80";
 pub const CLIENT: &str = "10.9.0.1:4001";
 pub const SERVER: &str = "192.168.1.1:8080";
+
+/// The hash of a NIC that spreads its packets over these workers.
+pub fn nic(workers: u16) -> Steering {
+    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
+    let queues = (0..128).map(|n| n % workers).collect();
+    Steering::nic(workers, Toeplitz::new(&key, queues).unwrap())
+}
 
 /// The service in slot 0 with its servers in the cells from 1 on.
 pub fn service(protocol: Transport, vip: &str, servers: &[(&str, Method)]) -> Service {

@@ -1,11 +1,11 @@
 //! Calls of SIP: whose they are, whoever begins them. What is expected was seen in kernel 6.1.
 
 use crate::common::pieces::{ID, pieces, without_df};
-use crate::common::{Seen, one, seen, service, snapshot, with_ttl};
+use crate::common::{Seen, nic, one, seen, service, snapshot, with_ttl};
 use crate::table::Went::{Lost, Server};
 use crate::table::{Table, Went};
 use pvs_dataplane::engine::EngineConfig;
-use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_dataplane::steering::Steering;
 use pvs_oracle::frames::{from_client, from_server, udp};
 use pvs_oracle::replay::Ledger;
 use pvs_oracle::scenario::at;
@@ -229,10 +229,7 @@ fn a_call_in_pieces_is_told_by_the_first() {
 #[test]
 fn whichever_worker_hears_of_a_call_it_has_one_server() {
     const WORKERS: u16 = 4;
-    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
-    let queues = (0..128).map(|n| n % WORKERS).collect();
-    let nic = Steering::nic(WORKERS, Toeplitz::new(&key, queues).unwrap());
-    for steering in [Steering::ring(WORKERS), nic] {
+    for steering in [Steering::ring(WORKERS), nic(WORKERS)] {
         let queues = WORKERS.into();
         let config = EngineConfig::default();
         let mut d = Director::several(config, &[], 2048, steering, queues).unwrap();

@@ -3,11 +3,11 @@
 
 use crate::common::icmp::{Told, addr, icmp, one, told};
 use crate::common::pieces::{ID, by, fix, lengths, pieces, whole, without_df};
-use crate::common::{CLIENT, service, snapshot, with_ttl};
+use crate::common::{CLIENT, nic, service, snapshot, with_ttl};
 use crate::support::{FAMILIES, Family, SECOND, SERVER, VIP, counted, tunnelled, with_checksum_of};
 use pvs_dataplane::engine::EngineConfig;
 use pvs_dataplane::punt::PuntClass;
-use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_dataplane::steering::Steering;
 use pvs_oracle::frames::{from_client, from_server, udp};
 use pvs_oracle::scenario::at;
 use pvs_oracle::{Director, Side, laboratory_with};
@@ -247,10 +247,7 @@ fn other_messages_in_pieces_are_linuxs_once_they_are_whole() {
 #[test]
 fn the_pieces_reach_the_worker_that_owns_the_connection() {
     const WORKERS: u16 = 4;
-    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
-    let queues = (0..128).map(|n| n % WORKERS).collect();
-    let nic = Steering::nic(WORKERS, Toeplitz::new(&key, queues).unwrap());
-    for steering in [Steering::ring(WORKERS), nic] {
+    for steering in [Steering::ring(WORKERS), nic(WORKERS)] {
         let queues = WORKERS.into();
         let config = EngineConfig::default();
         let mut d = Director::several(config, &[], 4096, steering, queues).unwrap();

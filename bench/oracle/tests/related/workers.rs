@@ -1,10 +1,10 @@
 //! Errors that another worker receives than the one that owns the connection.
 
 use crate::common::icmp::{addr, icmp, one, told};
-use crate::common::{service, snapshot};
+use crate::common::{nic, service, snapshot};
 use crate::support::{VIP, about_tunnel};
 use pvs_dataplane::engine::EngineConfig;
-use pvs_dataplane::steering::{Steering, Toeplitz};
+use pvs_dataplane::steering::Steering;
 use pvs_oracle::frames::{from_client, from_server, udp};
 use pvs_oracle::scenario::at;
 use pvs_oracle::{Director, Side};
@@ -13,14 +13,11 @@ use pvs_sched::{Method, Transport};
 #[test]
 fn an_error_reaches_the_worker_that_owns_the_connection() {
     const WORKERS: u16 = 4;
-    let key: Vec<u8> = (0..40u8).map(|n| n.wrapping_mul(29) ^ 0x71).collect();
-    let queues = (0..128).map(|n| n % WORKERS).collect();
-    let nic = Steering::nic(WORKERS, Toeplitz::new(&key, queues).unwrap());
     for (steering, method) in [
         (Steering::ring(WORKERS), Method::Masquerade),
-        (nic.clone(), Method::Masquerade),
+        (nic(WORKERS), Method::Masquerade),
         (Steering::ring(WORKERS), Method::Tunnel),
-        (nic, Method::Tunnel),
+        (nic(WORKERS), Method::Tunnel),
     ] {
         let config = EngineConfig::default();
         let queues = WORKERS.into();
