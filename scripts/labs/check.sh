@@ -165,8 +165,6 @@ client_in_logs() {
     done
 }
 
-mac_of() { on "$1" cat "/sys/class/net/$2/address"; }
-
 # arp_answers HOST INTERFACE ADDRESS: the distinct MAC addresses of whoever answers.
 arp_answers() {
     on "$1" arping -b -c 2 -w 4 -I "$2" "$3" |

@@ -24,6 +24,22 @@ ip address replace 192.168.10.100/32 dev eth0
 ip link set eth0 up
 ip route replace default via 192.168.10.84
 TYPED
+    remember_each_other
+}
+
+# All hosts of a lab share one kernel and so one table of neighbours: a flood that fills the director's would have
+# the others forget theirs too. With what they have for good, only the director's Linux suffers, as on a real segment.
+remember_each_other() {
+    local mirror
+    mirror=$(mirror_of servers)
+    knows client eth0 192.168.30.10 router eth1
+    knows router eth1 192.168.30.100 client eth0
+    knows router eth0 192.168.10.72 rs2 eth0
+    knows router eth0 192.168.10.81 director "$mirror"
+    knows router "$towards_vip" 192.168.10.100 director eth0
+    knows rs1 eth0 192.168.10.81 director "$mirror"
+    knows rs2 eth0 192.168.10.84 router eth0
+    knows attacker eth0 10.40.0.81 director "$mirror"
 }
 
 director_rules() {

@@ -58,6 +58,14 @@ plug() {
     [[ -z $gateway ]] || ip -n "$(ns "$host")" route add default via "$gateway"
 }
 
+# mac_of HOST INTERFACE: its hardware address.
+mac_of() { on "$1" cat "/sys/class/net/$2/address"; }
+
+# knows HOST INTERFACE ADDRESS OTHER ITS-INTERFACE: the other host's hardware address, for good.
+knows() {
+    on "$1" ip neighbour replace "$3" lladdr "$(mac_of "$4" "$5")" dev "$2" nud permanent
+}
+
 network_up() {
     local host segment wire
     for host in switch "${hosts[@]}"; do
