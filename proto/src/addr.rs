@@ -7,7 +7,7 @@
 use core::fmt;
 use core::hash::Hash;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// An IPv4 address, host order.
 #[derive(
@@ -272,74 +272,6 @@ pub struct Endpoint<A> {
     pub port: u16,
 }
 
-/// An Ethernet hardware address, in wire order.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Default,
-    FromBytes,
-    IntoBytes,
-    Immutable,
-    KnownLayout,
-    Unaligned,
-)]
-#[repr(transparent)]
-pub struct MacAddr(pub [u8; 6]);
-
-impl MacAddr {
-    /// ff:ff:ff:ff:ff:ff.
-    pub const BROADCAST: Self = Self([0xff; 6]);
-
-    /// The group bit: multicast, or broadcast.
-    #[must_use]
-    pub const fn is_multicast(self) -> bool {
-        self.0[0] & 1 == 1
-    }
-}
-
-impl fmt::Display for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl core::str::FromStr for MacAddr {
-    type Err = MacParseError;
-    fn from_str(text: &str) -> Result<Self, MacParseError> {
-        let mut bytes = [0u8; 6];
-        let mut parts = text.split(':');
-        for byte in &mut bytes {
-            let part = parts.next().ok_or(MacParseError)?;
-            if part.is_empty() || part.len() > 2 {
-                return Err(MacParseError);
-            }
-            *byte = u8::from_str_radix(part, 16).map_err(|_| MacParseError)?;
-        }
-        if parts.next().is_some() {
-            Err(MacParseError)
-        } else {
-            Ok(Self(bytes))
-        }
-    }
-}
-
-/// A text that is no hardware address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a hardware address: six hexadecimal bytes with colons between them are expected")]
-pub struct MacParseError;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,20 +304,5 @@ mod tests {
             );
         }
         assert!(!Addr6::from("fe80::1".parse::<Ipv6Addr>().unwrap()).is_martian_source());
-    }
-
-    #[test]
-    fn hardware_addresses_in_text() {
-        let mac: MacAddr = "02:00:00:00:00:c1".parse().unwrap();
-        assert_eq!(mac.to_string(), "02:00:00:00:00:c1");
-        for bad in [
-            "",
-            "02:00:00:00:00",
-            "02:00:00:00:00:c1:00",
-            "02:00:00:00:00:xx",
-            "2:0:0:0:0:+1x",
-        ] {
-            assert_eq!(bad.parse::<MacAddr>(), Err(MacParseError), "{bad}");
-        }
     }
 }

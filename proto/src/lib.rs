@@ -7,6 +7,7 @@
 
 pub mod addr;
 pub mod checksum;
+pub mod mac;
 pub mod meta;
 pub mod parse;
 pub mod sip;
@@ -14,7 +15,8 @@ pub mod state;
 pub mod time;
 pub mod wire;
 
-pub use addr::{Addr4, Addr6, Address, Endpoint, Family, MacAddr, V4, V6};
+pub use addr::{Addr4, Addr6, Address, Endpoint, Family, V4, V6};
+pub use mac::MacAddr;
 pub use meta::{Fragment, Link, Malformed, Meta, Other, Packet, Protocol, VlanId};
 pub use parse::{Checks, Parse, parse, parse_link};
 pub use time::Ticks;

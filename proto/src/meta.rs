@@ -1,6 +1,7 @@
 //! What the parser says of a frame: the small, always-valid meaning that later stages trust.
 
-use crate::addr::{Endpoint, Family, MacAddr, V4, V6};
+use crate::addr::{Endpoint, Family, V4, V6};
+use crate::mac::MacAddr;
 
 /// An IP protocol number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

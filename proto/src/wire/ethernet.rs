@@ -1,6 +1,6 @@
 //! Ethernet II with an optional 802.1Q tag. No LLC, no QinQ: such frames are left to Linux.
 
-use crate::addr::MacAddr;
+use crate::mac::MacAddr;
 use crate::meta::VlanId;
 use zerocopy::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
