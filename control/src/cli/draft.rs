@@ -5,8 +5,8 @@
 
 use super::names::Names;
 use super::notation::{inet_aton, leading_number, number};
-use super::options::{Row, Tag};
 use super::plan::Failure;
+use super::row::{Row, Tag};
 use super::{endpoint, tokens::Token};
 use pvs_sched::config::{
     AddressFamily, Method, ServerKey, ServiceFlags, ServiceKey, Transport, Tunnel, TunnelKind,

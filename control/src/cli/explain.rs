@@ -1,8 +1,8 @@
 //! `pvsadm explain`: what becomes of a client's packet, out of its options.
 
-use super::options::{Row, value};
+use super::given::Given;
 use super::plan::{Plan, Show};
-use super::words::Given;
+use super::row::{Row, value};
 use crate::command::{Command, ExplainRequest};
 use pvs_sched::Transport;
 use std::net::SocketAddr;

@@ -1,6 +1,7 @@
 //! Help and version, out of the tables of options and words.
 
-use super::options::{Argument, OPTIONS, Row, Tag};
+use super::options::OPTIONS;
+use super::row::{Argument, Row, Tag};
 use super::words::{WORDS, Word, has_words};
 
 /// The version, in a line.

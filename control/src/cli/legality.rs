@@ -1,8 +1,9 @@
 //! Which options may stand together: with a command, with a kind of tunnel, with a scheduler.
 
 use super::draft::Draft;
-use super::options::{OPTIONS, Verb};
+use super::options::OPTIONS;
 use super::plan::Failure;
+use super::row::Verb;
 use pvs_sched::config::{ServiceFlags, TunnelKind};
 
 /// Judges one option after the other, and remembers the one that excludes others.

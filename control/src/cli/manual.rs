@@ -1,6 +1,7 @@
 //! The manual page pvsadm(8), out of the tables of options and words: `pvsadm manual`.
 
-use super::options::{Argument, OPTIONS, Row, Tag};
+use super::options::OPTIONS;
+use super::row::{Argument, Row, Tag};
 use super::words::WORDS;
 
 /// The page, for `man -l -`.

@@ -1,8 +1,8 @@
 //! `pvsadm mark`: what is to be done with the mark rules, and a rule out of its options.
 
-use super::options::{Row, flag, value};
+use super::given::Given;
 use super::plan::{Failure, Plan, Show};
-use super::words::Given;
+use super::row::{Row, flag, value};
 use crate::command::Command;
 use pvs_proto::Protocol;
 use pvs_sched::marks::{Action, MarkRule, PortRange, Prefix};

@@ -1,9 +1,9 @@
 //! `pvsadm mh`: how many slots the table of an mh service has, out of its options; and a service by its option alone,
 //! as pvsd.toml names it.
 
-use super::options::{Row, flag, value};
+use super::given::Given;
 use super::plan::{Plan, Show};
-use super::words::Given;
+use super::row::{Row, flag, value};
 use crate::command::Command;
 use pvs_sched::{AddressFamily, MhSlots, ServiceKey, Transport};
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! The command line: ipvsadm's, to the byte, and pvsadm's own words ([`words`]).
 //!
 //! Two steps, [`tokens`] in the order in which they are written and then a validated
-//! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table ([`options`]). [`run`](mod@run) puts
+//! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table ([`options`], of [`row`]s). [`run`](mod@run) puts
 //! them together with standard input, pvsd's answers and the exit status.
 
 mod answers;
@@ -10,6 +10,7 @@ mod complete;
 mod draft;
 mod endpoint;
 mod explain;
+mod given;
 pub mod help;
 pub(crate) mod legality;
 mod manual;
@@ -21,6 +22,7 @@ pub mod options;
 pub mod plan;
 pub(crate) mod request;
 mod restore;
+pub mod row;
 pub mod run;
 mod table;
 #[cfg(test)]

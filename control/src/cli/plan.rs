@@ -3,8 +3,8 @@
 use super::draft::{Draft, timeout};
 use super::legality::{judge_command, scheduler_flags};
 use super::names::Names;
-use super::options::{Tag, Verb};
 use super::request::{SCHEDULER, daemon, format, list, server_config, service_request};
+use super::row::{Tag, Verb};
 use super::tokens::{Token, Tokens};
 use super::words::{self, Word};
 use crate::command::{Command, DaemonRole};

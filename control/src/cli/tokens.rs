@@ -5,7 +5,8 @@
 //! is no option is left over. Nothing is judged here but whether an option exists and has its
 //! argument.
 
-use super::options::{self, Argument, Row, Tag};
+use super::options;
+use super::row::{Argument, Row, Tag};
 use std::collections::VecDeque;
 
 /// An option as it was given.

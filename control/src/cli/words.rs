@@ -6,14 +6,14 @@
 
 use super::complete::{Shell, completions};
 use super::explain;
+use super::given::Given;
 use super::manual::manual;
 use super::marks;
 use super::mh;
-use super::options::{Row, Tag, flag, info};
 use super::plan::{Failure, Plan, Show, TableUse};
-use super::tokens::Tokens;
+use super::row::{Row, Tag, flag, info};
 use crate::command::{Command, Tuning};
-use crate::listing::{Detail, ProcFile};
+use crate::listing::ProcFile;
 use pvs_sched::tunables::TUNABLES;
 use std::path::Path;
 
@@ -54,53 +54,6 @@ impl PartialEq for Word {
 }
 
 impl Eq for Word {}
-
-/// What was given with a word.
-#[derive(Default)]
-pub(super) struct Given {
-    options: Vec<(&'static str, Option<String>)>,
-    pub(super) arguments: Vec<String>,
-    asks_for_help: bool,
-}
-
-impl Given {
-    /// Reads options of a table, and arguments.
-    pub(super) fn read(table: &'static [Row], words: Vec<String>) -> Result<Self, String> {
-        let mut tokens = Tokens::of_table(table, words);
-        let mut given = Self::default();
-        while let Some(token) = tokens.next_option().map_err(|error| error.to_string())? {
-            if token.row.tag == Tag::Help {
-                given.asks_for_help = true;
-                return Ok(given);
-            }
-            given.options.push((token.row.long, token.value));
-        }
-        given.arguments = std::iter::from_fn(|| tokens.next_left_over()).collect();
-        Ok(given)
-    }
-
-    pub(super) fn has(&self, option: &str) -> bool {
-        self.options().any(|given| given == option)
-    }
-
-    /// The options that were given.
-    pub(super) fn options(&self) -> impl Iterator<Item = &'static str> {
-        self.options.iter().map(|(option, _)| *option)
-    }
-
-    /// The argument of an option, the last one if it was given several times.
-    pub(super) fn value(&self, option: &str) -> Option<&str> {
-        let given = self.options.iter().rev().find(|(name, _)| *name == option);
-        given.and_then(|(_, value)| value.as_deref())
-    }
-
-    pub(super) fn detail(&self) -> Detail {
-        Detail {
-            all: self.has("all"),
-            json: self.has("json"),
-        }
-    }
-}
 
 pub(super) const HELP: Row = info("help", 'h', Tag::Help, "print this help");
 const ALL: Row = flag(
@@ -389,93 +342,4 @@ pub(super) fn plan(program: &str, word: &str, rest: &[String]) -> Result<Plan, F
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::{FileNames, help, plan as plan_line};
-
-    fn planned(line: &[&str]) -> Result<Plan, Failure> {
-        let argv: Vec<String> = line.iter().map(|w| (*w).to_owned()).collect();
-        plan_line(&argv, &FileNames::default())
-    }
-
-    fn refused(line: &[&str]) -> (String, u8) {
-        let failure = planned(line).unwrap_err();
-        (failure.to_string(), failure.status())
-    }
-
-    #[test]
-    fn a_word_takes_its_options_in_any_order_and_form() {
-        let drops = |all, json| {
-            Ok(Plan::Ask {
-                command: Command::Drops,
-                show: Show::Report(Detail { all, json }),
-            })
-        };
-        assert_eq!(planned(&["pvsadm", "drops"]), drops(false, false));
-        assert_eq!(
-            planned(&["/sbin/pvsadm", "drops", "--json"]),
-            drops(false, true)
-        );
-        assert_eq!(planned(&["pvsadm", "drops", "-ja"]), drops(true, true));
-        assert_eq!(
-            planned(&["director", "drops", "-a", "--all"]),
-            drops(true, false)
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_with_a_word_is_one_line_and_status_2() {
-        for line in [
-            &["pvsadm", "drop"][..],
-            &["pvsadm", "foo", "-L"],
-            &["pvsadm", ""],
-            &["pvsadm", "drops", "--numeric"],
-            &["pvsadm", "drops", "--json=yes"],
-            &["pvsadm", "drops", "status"],
-        ] {
-            let (said, status) = refused(line);
-            assert_eq!((said.lines().count(), status), (1, 2), "{said}");
-            assert!(said.starts_with("pvsadm"), "{said}");
-        }
-        assert!(
-            refused(&["pvsadm", "drop"])
-                .0
-                .contains("no such word: drop")
-        );
-    }
-
-    #[test]
-    fn ipvsadm_has_no_words() {
-        for program in ["ipvsadm", "/usr/sbin/ipvsadm"] {
-            let said = format!("Try `{program} -h' or '{program} --help' for more information.");
-            assert_eq!(refused(&[program, "drops"]), (said, 255));
-            assert!(!help::help(program).contains("drops"));
-        }
-    }
-
-    #[test]
-    fn rules_have_no_words() {
-        let lines = crate::cli::restore::lines("pvsadm", "drops\n", &FileNames::default());
-        let said = Failure::NoCommand("pvsadm".to_owned());
-        assert_eq!(lines, [crate::cli::restore::Line::Wrong(said)]);
-    }
-
-    #[test]
-    fn help_has_every_word_and_each_of_its_options() {
-        let text = help::help("pvsadm");
-        for word in WORDS {
-            assert!(
-                text.contains(&format!("  {} ", word.usage)),
-                "{}",
-                word.name
-            );
-            let line = ["pvsadm", word.name, "--help"];
-            assert_eq!(planned(&line), Ok(Plan::WordHelp(word)));
-            let text = help::word_help("pvsadm", word);
-            for row in word.options {
-                assert!(text.contains(&format!("--{}", row.long)), "{}", row.long);
-            }
-            assert!(text.lines().all(|line| line.len() <= 100), "{text}");
-        }
-    }
-}
+mod tests;

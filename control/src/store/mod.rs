@@ -9,6 +9,7 @@ mod cells;
 mod daemons;
 mod estimate;
 mod explain;
+mod figures;
 mod marks;
 mod replace;
 mod servers;
@@ -22,11 +23,11 @@ pub use capabilities::Capabilities;
 
 use crate::command::Command;
 use crate::plane::{Locality, Plane};
-use crate::reply::{Outcome, Refusal, ServerView, ServiceView};
-use crate::status::ServicesView;
+use crate::reply::{Outcome, Refusal};
 use cells::CellBook;
 use daemons::Daemons;
 use estimate::Estimator;
+use figures::{Totals, listing};
 use pvs_sched::config::ServiceKey;
 use pvs_sched::limits::{SERVERS_MAX, TIMEOUT_SECS_MAX};
 use pvs_sched::{Counters, MhSlots, Service, ServiceIndex, Snapshot};
@@ -44,26 +45,6 @@ struct Book {
     /// Subtracted from the sum to get its statistics.
     base: Counters,
     estimator: Estimator,
-}
-
-/// What all services together have counted.
-#[derive(Clone, Debug)]
-struct Totals {
-    /// By services that are gone.
-    gone: Counters,
-    /// Subtracted from the sum.
-    base: Counters,
-    estimator: Estimator,
-}
-
-impl Default for Totals {
-    fn default() -> Self {
-        Self {
-            gone: cells::ZERO,
-            base: cells::ZERO,
-            estimator: Estimator::ZERO,
-        }
-    }
 }
 
 /// The owner of the configuration.
@@ -172,12 +153,7 @@ impl Store {
                     more: false,
                 });
             }
-            Command::ListTotals => {
-                return Ok(Outcome::Totals {
-                    stats: self.counted(plane).since(self.totals.base).into(),
-                    rates: self.totals.estimator.rates(),
-                });
-            }
+            Command::ListTotals => return Ok(self.all_together(plane)),
             Command::Replace { rules, dry_run } => {
                 return self.replace(rules, *dry_run, plane).map(Outcome::Changes);
             }
@@ -246,21 +222,6 @@ impl Store {
         self.locality = locality;
     }
 
-    /// An estimator period of two seconds has passed.
-    pub fn tick(&mut self, plane: &dyn Plane) {
-        self.cells.tick(plane);
-        for (key, book) in &mut self.books {
-            let Some(service) = self.next.service(book.slot) else {
-                continue;
-            };
-            debug_assert_eq!(service.config.key, *key, "a book is its service's");
-            let sum = sum(service, book, &self.cells, plane);
-            book.estimator.tick(sum.since(book.base));
-        }
-        let counted = self.counted(plane).since(self.totals.base);
-        self.totals.estimator.tick(counted);
-    }
-
     /// The configuration that commands have led to, for the workers; `None` if nothing has changed
     /// since the last call.
     pub fn take_snapshot(&mut self) -> Option<Snapshot> {
@@ -295,56 +256,6 @@ impl Store {
         Ok(())
     }
 
-    /// `-Z`: a service and its servers, or all of them.
-    fn zero(&mut self, key: Option<&ServiceKey>, plane: &dyn Plane) -> Result<(), Refusal> {
-        if key.is_some_and(|k| !self.books.contains_key(k)) {
-            return Err(Refusal::ServiceUnknown);
-        }
-        for (name, book) in &mut self.books {
-            let Some(service) = self.next.service(book.slot) else {
-                continue;
-            };
-            if key.is_some_and(|k| k != name) {
-                continue;
-            }
-            for server in service.servers() {
-                self.cells.zero(server.index, plane);
-            }
-            book.base = sum(service, book, &self.cells, plane);
-            book.estimator = Estimator::ZERO;
-        }
-        if key.is_none() {
-            self.totals.base = self.counted(plane);
-            self.totals.estimator = Estimator::ZERO;
-        }
-        Ok(())
-    }
-
-    /// The services, counted, and those that take no packets.
-    fn overview(&self) -> ServicesView {
-        let mut view = ServicesView::default();
-        for service in self.next.services() {
-            let servers = service.servers();
-            view.services += 1;
-            view.servers += servers.len() as u64;
-            view.without_servers += u64::from(servers.iter().all(|s| s.config.weight == 0));
-            if !service.local {
-                view.waiting.push(service.config.key);
-            }
-        }
-        view
-    }
-
-    /// What all services have counted since pvsd started, those that are gone too.
-    fn counted(&self, plane: &dyn Plane) -> Counters {
-        let of = |book: &Book| {
-            let service = self.next.service(book.slot)?;
-            Some(sum(service, book, &self.cells, plane))
-        };
-        let each = self.books.values().filter_map(of);
-        each.fold(self.totals.gone, Counters::plus)
-    }
-
     fn service(&self, key: &ServiceKey) -> Option<&Service> {
         self.next.service(self.books.get(key)?.slot)
     }
@@ -352,47 +263,6 @@ impl Store {
     /// The version of the snapshot that this command goes into.
     const fn version(&self) -> u64 {
         self.next.version + 1
-    }
-
-    fn view(&self, service: &Service, plane: &dyn Plane) -> ServiceView {
-        let servers = service.servers().iter().map(|server| {
-            let load = plane.load(server.index);
-            ServerView {
-                config: server.config,
-                active: load.active,
-                inactive: load.inactive,
-                persistent: plane.templates(server.index),
-                stats: self.cells.stats(server.index, plane),
-                rates: self.cells.rates(server.index),
-            }
-        });
-        let servers = servers.collect();
-        let book = self.books.get(&service.config.key);
-        let counted = book.map(|b| sum(service, b, &self.cells, plane).since(b.base));
-        ServiceView {
-            config: service.config.clone(),
-            stats: counted.unwrap_or_default().into(),
-            rates: book.map(|b| b.estimator.rates()).unwrap_or_default(),
-            mh_slots: Some(service).filter(slots::is_maglev).map(Service::slots),
-            servers,
-        }
-    }
-}
-
-/// What a service has counted since it was added: its servers' part, and that of those that left.
-fn sum(service: &Service, book: &Book, cells: &CellBook, plane: &dyn Plane) -> Counters {
-    let counted = service
-        .servers()
-        .iter()
-        .map(|s| cells.counted(s.index, plane));
-    counted.fold(book.left, Counters::plus)
-}
-
-fn listing(services: Vec<ServiceView>, plane: &dyn Plane) -> Outcome {
-    Outcome::Services {
-        table_size: plane.table_size(),
-        services,
-        more: false,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Edits of services: `-A`, `-E`, `-D`, `-C`. Mirrors `ip_vs_add_service` and `ip_vs_edit_service`,
 //! the order of their refusals included.
 
-use super::{Book, Store, cells, is_local, sum};
+use super::figures::sum;
+use super::{Book, Store, cells, is_local};
 use crate::command::ServiceRequest;
 use crate::plane::Plane;
 use crate::reply::Refusal;

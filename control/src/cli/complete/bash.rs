@@ -1,6 +1,7 @@
 //! For bash: one function that looks at the words of the command line.
 
-use super::super::options::{Argument, OPTIONS, Row};
+use super::super::options::OPTIONS;
+use super::super::row::{Argument, Row};
 use super::super::words::{Arguments, WORDS};
 use super::{arguments, names, values, words};
 

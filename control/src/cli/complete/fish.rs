@@ -1,6 +1,7 @@
 //! For fish: a line for each thing that may be offered, and a condition.
 
-use super::super::options::{Argument, OPTIONS, Row};
+use super::super::options::OPTIONS;
+use super::super::row::{Argument, Row};
 use super::super::words::{Arguments, WORDS};
 use super::{arguments, values, words};
 

@@ -9,7 +9,7 @@ mod fish;
 mod zsh;
 
 use super::legality::{COMMON_FLAGS, SCHEDULER_FLAGS};
-use super::options::{Argument, Row, Tag};
+use super::row::{Argument, Row, Tag};
 use super::words::{Arguments, WORDS, Word};
 use pvs_sched::config::SchedulerName;
 

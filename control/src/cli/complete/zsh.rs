@@ -1,6 +1,7 @@
 //! For zsh: a function of its completion system, by `_arguments`.
 
-use super::super::options::{Argument, OPTIONS, Row};
+use super::super::options::OPTIONS;
+use super::super::row::{Argument, Row};
 use super::super::words::{Arguments, WORDS, Word};
 use super::{arguments, names, values};
 
