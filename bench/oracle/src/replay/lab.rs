@@ -6,22 +6,20 @@
 //! is done here on the laboratory's clock.
 
 use super::ledger::Ledger;
+use super::link::Direct;
 use super::linux::{self, Done};
 use super::marks;
 use super::plane::InProcess;
 use super::way::{By, StandIn, Way};
 use crate::{Director, Side, frames, laboratory};
 use anyhow::{Context, Result, bail, ensure};
-use pvs_control::cli::{self, Asked, FileNames, Io, Link, LinkError};
-use pvs_control::command::Command;
-use pvs_control::limits::{ESTIMATE_PERIOD, SEEN_TIME_MAX};
-use pvs_control::reply::{ConnectionView, Outcome, Refusal};
-use pvs_control::{Capabilities, Cursor, Plane, Store};
+use pvs_control::cli::{self, FileNames, Io};
+use pvs_control::limits::ESTIMATE_PERIOD;
+use pvs_control::{Capabilities, Store};
 use pvs_dataplane::fib::Fib;
 use pvs_dataplane::punt::PuntClass;
 use pvs_proto::{V4, V6};
 use pvs_sched::{Counters, Load, ServerIndex, Snapshot};
-use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,8 +67,8 @@ const SERVERS_MAX: u32 = 64;
 
 /// The laboratory.
 pub struct Lab {
-    plane: InProcess,
-    store: Store,
+    pub(super) plane: InProcess,
+    pub(super) store: Store,
     fib: Arc<Fib>,
     /// Frames that came in last: what goes to Linux is one of them.
     recent: VecDeque<Vec<u8>>,
@@ -339,77 +337,6 @@ fn odd(
     match (in_class, is_same) {
         (false, _) => Some(format!("went to Linux as {}", class.label())),
         (_, false) => Some("went to Linux changed".to_owned()),
-        _ => None,
-    }
-}
-
-/// The store itself in place of a socket, with what the control server does around it.
-struct Direct<'a> {
-    lab: &'a mut Lab,
-    missing: Option<String>,
-}
-
-impl Link for Direct<'_> {
-    fn ask(&mut self, commands: &[Command], asked: Asked<'_>) -> Result<Option<String>, LinkError> {
-        let Lab { store, plane, .. } = &mut *self.lab;
-        let outcomes = store.apply_all(commands, plane);
-        if let Some(snapshot) = store.take_snapshot() {
-            let version = snapshot.version;
-            plane.publish(snapshot);
-            if plane.wait_seen(version, SEEN_TIME_MAX).is_ok() {
-                store.note_seen(version);
-            }
-        }
-        for (command, outcome) in commands.iter().zip(outcomes) {
-            match outcome {
-                Outcome::Connections { .. } => pages(plane, asked)?,
-                Outcome::Refused(refusal) => {
-                    self.missing = self.missing.take().or_else(|| missing(command, &refusal));
-                    asked(Outcome::Refused(refusal)).map_err(LinkError::Output)?;
-                }
-                other => asked(other).map_err(LinkError::Output)?,
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// A listing of connections, page by page.
-fn pages(plane: &mut dyn Plane, asked: Asked<'_>) -> Result<(), LinkError> {
-    let mut from = Cursor::default();
-    loop {
-        let mut page = Vec::new();
-        let next = plane.connections(from, &mut page);
-        let entries = page.iter().map(ConnectionView::from).collect();
-        let (outcome, next) = match next {
-            Ok(next) => {
-                let more = next.is_some();
-                (Outcome::Connections { entries, more }, next)
-            }
-            Err(lag) => {
-                let worker = lag.worker;
-                (Outcome::Refused(Refusal::Silent { worker }), None)
-            }
-        };
-        asked(outcome).map_err(LinkError::Output)?;
-        match next {
-            Some(next) => from = next,
-            None => return Ok(()),
-        }
-    }
-}
-
-/// What a refusal says that the dataplane can't do.
-fn missing(command: &Command, refusal: &Refusal) -> Option<String> {
-    match (refusal, command) {
-        (Refusal::Unsupported(feature), _) => match serde_json::to_value(feature) {
-            Ok(Value::String(name)) => Some(name),
-            _ => Some("feature".to_owned()),
-        },
-        (
-            Refusal::SchedulerUnknown,
-            Command::AddService(request) | Command::EditService(request),
-        ) => Some(format!("scheduler {}", request.scheduler)),
         _ => None,
     }
 }

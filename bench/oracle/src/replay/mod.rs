@@ -16,6 +16,7 @@ mod frame;
 mod hash;
 mod lab;
 mod ledger;
+mod link;
 mod linux;
 mod listing;
 mod marks;
