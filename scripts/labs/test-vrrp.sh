@@ -134,11 +134,13 @@ moves_nothing() {
 
 states_told() { cat "$run"/keepalived?.log | grep -c STATE; }
 
-# Both directors get a million ARP requests, which come to Linux in the same class. From 512 addresses: Linux
-# remembers who asks, has room for 1,024 on the whole machine (gc_thresh3), and sends no multicast when it is full.
+# Both directors get a million ARP requests, which come to Linux in the same class, from many times as many
+# addresses as Linux's table of neighbours has room for. It is one table for all hosts of the lab, and what is in it
+# stays for five seconds: only then does the router find the address again.
 arp_to_both() {
     leaves_no_trace director1 punts:neighbour leaves_no_trace director2 punts:neighbour \
-        flood attacker arp 192.168.10.81:0 10.9.0.0/23 director1
+        flood attacker arp 192.168.10.81:0 10.9.0.0/18 director1
+    sleep 6
 }
 
 # Long enough to miss advertisements for good, which takes less than four seconds.

@@ -34,6 +34,8 @@ director_network() {
 ip address replace 192.168.10.8${director#director}/24 dev $(mirror_of servers)
 ip link set eth0 up
 ip route replace default via 192.168.10.84
+# With a full table of neighbours Linux sends nothing to a group that is not in it.
+ip neighbour replace 224.0.0.18 lladdr 01:00:5e:00:00:12 dev eth0 nud permanent
 TYPED
 }
 
