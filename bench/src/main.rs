@@ -1,5 +1,5 @@
-//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios; what a pick costs; and floods
-//! for labs.
+//! pvs-bench: how fast the director is, judged A/B in one run, as differences and ratios; what a
+//! pick costs; and floods for labs.
 
 mod flood;
 mod forward;

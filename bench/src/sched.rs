@@ -1,10 +1,11 @@
-//! `pvs-bench sched`: what a pick costs, for each scheduler and number of servers; and how long control takes to fill
-//! the table of mh.
+//! `pvs-bench sched`: what a pick costs, for each scheduler and number of servers; and how long
+//! control takes to fill the table of mh.
 //!
-//! Each pick is timed alone; then the connection is entered in the worker's cells and becomes active, mostly, while an
-//! older one turns inactive and ends: loads move as they do in life, and no pick is like the last one. Other workers
-//! begin and end as many meanwhile. Weights are 1 to 10, no server is quiesced or full. A figure is of bursts of 32
-//! picks, so that the clock's grain does not matter.
+//! Each pick is timed alone; then the connection is entered in the worker's cells and becomes
+//! active, mostly, while an older one turns inactive and ends: loads move as they do in life,
+//! and no pick is like the last one. Other workers begin and end as many meanwhile. Weights are
+//! 1 to 10, no server is quiesced or full. A figure is of bursts of 32 picks, so that the
+//! clock's grain does not matter.
 
 use crate::tsc;
 use anyhow::{Context, Result};
@@ -196,7 +197,8 @@ fn reading() -> u64 {
     each.get(each.len() / 2).copied().unwrap_or_default()
 }
 
-/// Microseconds to fill a table after one server's weight has changed, for each size and number of servers.
+/// Microseconds to fill a table after one server's weight has changed, for each
+/// size and number of servers.
 fn fills(servers: &[u32]) -> Result<Vec<(u32, Vec<u64>)>> {
     let fill = |slots: u32, servers: u32| -> Result<u64> {
         let mut random = Random(7);

@@ -17,7 +17,8 @@ pub fn now() -> u64 {
     }
 }
 
-/// The same, once all that comes before has been done: for what is so short that it would overlap with the reading.
+/// The same, once all that comes before has been done: for what is so short that it would
+/// overlap with the reading.
 #[must_use]
 pub fn when_done() -> u64 {
     #[cfg(target_arch = "x86_64")]

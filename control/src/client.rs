@@ -15,8 +15,8 @@ pub const SOCKET_VARIABLE: &str = "PVS_SOCKET";
 /// How long an answer may take: pvsd may be waiting for its workers, for others before us too.
 const ANSWER_TIME_MAX: Duration = SEEN_TIME_MAX.saturating_mul(30);
 
-/// How long a report may take, which waits for no worker: whoever watches pvsd wants to know in time that
-/// it is stuck.
+/// How long a report may take, which waits for no worker: whoever watches pvsd wants to know
+/// in time that it is stuck.
 const REPORT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A way to pvsd that is opened when something is asked.

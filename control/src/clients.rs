@@ -91,8 +91,8 @@ impl Clients {
         }
     }
 
-    /// Ends the conversation with the client that has kept us waiting the longest, if any has for as
-    /// long as `patience`: others want its place.
+    /// Ends the conversation with the client that has kept us waiting the longest, if any has for
+    /// as long as `patience`: others want its place.
     pub(crate) fn hang_up_on_slowest(&self, patience: Duration) {
         let table = self.inner.table();
         let waiting = table

@@ -1,4 +1,5 @@
-//! What `pvsadm explain` tells: plain data with stable names, as it also crosses the control socket.
+//! What `pvsadm explain` tells: plain data with stable names, as it also
+//! crosses the control socket.
 
 use pvs_sched::MhSlots;
 use pvs_sched::config::{Method, ServerKey, ServiceKey};

@@ -1,8 +1,9 @@
 //! Commands, the configuration store, the control socket and pvsadm.
 //!
-//! `argv -> tokens -> validated Command -> JSON frame -> store.apply -> Snapshot -> publish -> Reply -> text`.
-//! pvsd uses [`server`], [`store`], [`socket`] and implements [`plane`]; pvsadm uses [`cli`],
-//! [`client`] and [`listing`]; both share [`command`], [`reply`], [`status`] and [`frame`].
+//! `argv -> tokens -> validated Command -> JSON frame -> store.apply -> Snapshot -> publish ->
+//! Reply -> text`. pvsd uses [`server`], [`store`], [`socket`] and implements [`plane`];
+//! pvsadm uses [`cli`], [`client`] and [`listing`]; both share [`command`], [`reply`],
+//! [`status`] and [`frame`].
 #![forbid(unsafe_code)]
 
 pub mod cli;

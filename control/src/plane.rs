@@ -15,8 +15,8 @@ pub trait Plane: Send {
     /// Makes `snapshot` what the workers see from their next poll on. Returns at once.
     fn publish(&mut self, snapshot: Snapshot);
 
-    /// Waits until every worker has seen the snapshot of this version, and frees what they have left
-    /// behind.
+    /// Waits until every worker has seen the snapshot of this version, and frees
+    /// what they have left behind.
     ///
     /// # Errors
     /// [`Lag`], after `limit`, naming a worker that has not.
@@ -33,10 +33,12 @@ pub trait Plane: Send {
         0
     }
 
-    /// A server has got these thresholds: whether it is at the upper one is judged at once, as the kernel does.
+    /// A server has got these thresholds: whether it is at the upper one is judged at
+    /// once, as the kernel does.
     fn judge_threshold(&self, _server: ServerIndex, _upper: u32, _lower: u32) {}
 
-    /// The connection of a client, if there is one, and the worker that it belongs to or would belong to.
+    /// The connection of a client, if there is one, and the worker that it
+    /// belongs to or would belong to.
     ///
     /// # Errors
     /// [`Lag`] if a worker does not answer.
@@ -49,8 +51,8 @@ pub trait Plane: Send {
         Ok((None, None))
     }
 
-    /// The template that a service has for a client: its server, whole seconds until it expires, and whether one of
-    /// its connections was established.
+    /// The template that a service has for a client: its server, whole seconds until it expires,
+    /// and whether one of its connections was established.
     fn template(
         &self,
         _service: &Service,
@@ -74,9 +76,9 @@ pub trait Plane: Send {
         false
     }
 
-    /// Appends the next connections behind `from` to `page`, a bounded number, and returns where to go
-    /// on; `None` when there are no more. A connection that lives through the whole listing appears
-    /// exactly once.
+    /// Appends the next connections behind `from` to `page`, a bounded number, and returns where
+    /// to go on; `None` when there are no more. A connection that lives through the whole
+    /// listing appears exactly once.
     ///
     /// # Errors
     /// [`Lag`] if a worker does not answer.

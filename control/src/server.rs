@@ -1,8 +1,9 @@
 //! The control server: one owner of the store, a bounded number of clients.
 //!
-//! Each client has a thread that reads frames, asks the owner, and writes the answer; it may be slow
-//! or silent without anybody else noticing. The owner alone applies commands, publishes snapshots,
-//! waits for the workers, and ticks the estimators. pvsd feeds it other inputs by a [`Handle`].
+//! Each client has a thread that reads frames, asks the owner, and writes the answer; it
+//! may be slow or silent without anybody else noticing. The owner alone applies commands,
+//! publishes snapshots, waits for the workers, and ticks the estimators. pvsd feeds it
+//! other inputs by a [`Handle`].
 
 use crate::clients::Clients;
 use crate::clock::{Clock, SystemClock};
@@ -222,8 +223,8 @@ impl Owner<'_> {
             })
     }
 
-    /// Publishes what has changed, unless too many snapshots are outstanding; then it is merged into
-    /// the next one.
+    /// Publishes what has changed, unless too many snapshots are outstanding; then it is
+    /// merged into the next one.
     fn offer(&mut self, limit: Duration) -> Result<(), Lag> {
         if self.outstanding.len() >= SNAPSHOTS_OUTSTANDING_MAX {
             self.wait_seen(limit)?;

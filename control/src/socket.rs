@@ -131,8 +131,8 @@ impl Drop for Nest {
     }
 }
 
-/// Tries again while the place is taken: a killed process holds its lock and its socket until the last of
-/// its threads is gone.
+/// Tries again while the place is taken: a killed process holds its lock and its socket until the
+/// last of its threads is gone.
 fn patiently<T>(mut attempt: impl FnMut() -> Result<T, BindError>) -> Result<T, BindError> {
     let until = Instant::now() + DEATH_TIME_MAX;
     loop {

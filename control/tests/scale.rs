@@ -1,6 +1,6 @@
-//! A thousand services of a hundred servers through the program pvsadm and the socket: one snapshot,
-//! no worker is asked, and it takes seconds at most. Not a benchmark: the bounds leave room for a
-//! build without optimisation; docs/BENCHMARKS.md has figures.
+//! A thousand services of a hundred servers through the program pvsadm and the socket: one
+//! snapshot, no worker is asked, and it takes seconds at most. Not a benchmark: the bounds leave
+//! room for a build without optimisation; docs/BENCHMARKS.md has figures.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

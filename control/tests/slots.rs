@@ -1,4 +1,5 @@
-//! `pvsadm mh`: how many slots the table of an mh service has, and that ipvsadm is told nothing of it.
+//! `pvsadm mh`: how many slots the table of an mh service has, and that
+//! ipvsadm is told nothing of it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

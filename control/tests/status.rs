@@ -1,5 +1,5 @@
-//! What `status` and `drops` print, to the byte, from the argument vector through frames and the store;
-//! and that no number breaks the columns.
+//! What `status` and `drops` print, to the byte, from the argument vector through frames and the
+//! store; and that no number breaks the columns.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -280,7 +280,8 @@ proptest! {
         let sentences = attention(&view);
         let text = listing::status(&view, &sentences, listing::Detail { all, json: false });
         prop_assert!(!text.contains("\n\n\n") && text.ends_with('\n'));
-        // The rows of received frames have seven figures each, those of sent ones four, always with blanks between.
+        // The rows of received frames have seven figures each, those of sent ones four,
+        // always with blanks between.
         let figures = |line: &&str| {
             let words: Vec<_> = line.split_whitespace().collect();
             words.iter().all(|w| w.parse::<u64>().is_ok()) && matches!(words.len(), 7 | 4)

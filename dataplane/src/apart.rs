@@ -1,8 +1,8 @@
 //! Elements that share no cache line with anything else, whatever the allocator puts beside them.
 //!
-//! A worker's arrays are written by it alone, and lie in the same heap as other workers'. Were the last
-//! elements of one and the first of another in one line, two cores would take it from each other with
-//! every store. So each array has a margin, which is never touched.
+//! A worker's arrays are written by it alone, and lie in the same heap as other workers'. Were the
+//! last elements of one and the first of another in one line, two cores would take it from each
+//! other with every store. So each array has a margin, which is never touched.
 
 use core::ops::{Deref, DerefMut};
 

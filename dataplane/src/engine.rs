@@ -1,6 +1,8 @@
-//! The engine put together: workers on one side, on the other the handles that control and pvs-linux keep.
+//! The engine put together: workers on one side, on the other the handles that
+//! control and pvs-linux keep.
 //!
-//! Used by pvsd, the replayer, the benchmarks and the tests alike, so that all drive the same thing.
+//! Used by pvsd, the replayer, the benchmarks and the tests alike, so that
+//! all drive the same thing.
 
 use crate::fib::Fib;
 use crate::handover::HandOver;
@@ -102,7 +104,8 @@ pub struct Engine<P: Port> {
     pub servers: Servers,
 }
 
-/// What workers share of servers beside the configuration; touched only when a connection begins or ends.
+/// What workers share of servers beside the configuration; touched only when a
+/// connection begins or ends.
 #[derive(Clone, Debug)]
 pub struct Servers {
     /// Their connections over all workers, and which are at their threshold.
@@ -141,8 +144,8 @@ impl TemplateTables {
         }
     }
 
-    /// The hash of a template's key, which is like a packet's tuple but for the client's port. Where an engine goes
-    /// by something else than the client, this takes its place.
+    /// The hash of a template's key, which is like a packet's tuple but for the client's port.
+    /// Where an engine goes by something else than the client, this takes its place.
     pub(crate) fn hash<F: Family>(&self, key: &TemplateKey<F::Addr>, data: &[u8]) -> u64 {
         let end = |addr, port| Endpoint { addr, port };
         let client = if data.is_empty() {
@@ -158,8 +161,9 @@ impl TemplateTables {
         self.keys.hash_bytes(hash, data)
     }
 
-    /// The template that a service has for a client: its server, seconds left, and whether it is assured. For
-    /// control: it waits for others that hold the stripe. None where an engine tells clients apart.
+    /// The template that a service has for a client: its server, seconds left, and whether it
+    /// is assured. For control: it waits for others that hold the stripe. None where an
+    /// engine tells clients apart.
     #[must_use]
     pub fn look_up(
         &self,
@@ -216,8 +220,9 @@ impl TemplateTables {
 }
 
 impl<P: Port> Engine<P> {
-    /// An engine over ports, in the order of their indices, each with its queue pairs in the order of the
-    /// workers. There may be fewer of them than workers: the others reach the port by those who have one.
+    /// An engine over ports, in the order of their indices, each with its queue pairs in the
+    /// order of the workers. There may be fewer of them than workers: the others reach the
+    /// port by those who have one.
     ///
     /// # Errors
     /// If the tables' memory can't be had.
@@ -229,8 +234,8 @@ impl<P: Port> Engine<P> {
         Self::new_by(config, steering, ports, |_| ())
     }
 
-    /// The same, each worker made by a thread of its own that calls `settle` first: to pin itself, so that
-    /// the worker's memory is of its core's NUMA node.
+    /// The same, each worker made by a thread of its own that calls `settle` first: to pin itself,
+    /// so that the worker's memory is of its core's NUMA node.
     ///
     /// # Errors
     /// If the tables' memory can't be had.

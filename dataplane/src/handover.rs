@@ -1,9 +1,10 @@
 //! From worker to worker: each has one bounded ring, which all others fill.
 //!
-//! Frames come this way that another worker has received and this one owns, and those that are ready to leave
-//! by a port of which the sender has no queue. A full ring frees the frame, which the sender counts; nobody waits. A
-//! frame changes hands twice at most, to its owner and to the worker that has the queue; a piece of a datagram
-//! once more before, to the worker that collects its pieces until it is known whose they are.
+//! Frames come this way that another worker has received and this one owns, and those that are
+//! ready to leave by a port of which the sender has no queue. A full ring frees the frame, which
+//! the sender counts; nobody waits. A frame changes hands twice at most, to its owner and to the
+//! worker that has the queue; a piece of a datagram once more before, to the worker that collects
+//! its pieces until it is known whose they are.
 
 use crate::fib::PortIndex;
 use crate::port::BURST;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 /// Frames that wait in a worker's ring at most: 128 bursts.
 pub const HANDOVER_RING_MAX: usize = 4096;
 
-/// Frames that a worker takes from its ring in one turn at most, for each port: what one burst of it may bring
-/// from others, and what may come back of one that it has given away.
+/// Frames that a worker takes from its ring in one turn at most, for each port: what one burst of
+/// it may bring from others, and what may come back of one that it has given away.
 pub const HANDOVER_PER_PORT: usize = 2 * BURST;
 
 /// What is to become of a frame that changes hands.
@@ -25,9 +26,11 @@ pub enum Purpose {
     Decide,
     /// It is ready to leave by the port.
     Transmit,
-    /// It came in by the port, is a piece of a datagram, and the receiver collects the pieces of that one.
+    /// It came in by the port, is a piece of a datagram, and the receiver
+    /// collects the pieces of that one.
     Gather,
-    /// It is a piece of a datagram of Linux's, shall leave by the port, and its connection belongs to the receiver.
+    /// It is a piece of a datagram of Linux's, shall leave by the port, and its connection
+    /// belongs to the receiver.
     Translate,
 }
 
@@ -61,8 +64,8 @@ impl<B> HandOver<B> {
         Self((0..workers).map(|_| ArrayQueue::new(capacity)).collect())
     }
 
-    /// Gives a frame to a worker; false if its ring is full (or there is no such worker), and the frame
-    /// was freed.
+    /// Gives a frame to a worker; false if its ring is full (or there is no such worker),
+    /// and the frame was freed.
     #[inline]
     pub fn give(&self, to: WorkerIndex, frame: Handed<B>) -> bool {
         self.0

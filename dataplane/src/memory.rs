@@ -196,7 +196,8 @@ impl Port for MemoryPort {
 }
 
 impl Cable {
-    /// Puts a frame on the cable; false if the cable or the pool is exhausted or the frame too long.
+    /// Puts a frame on the cable; false if the cable or the pool is
+    /// exhausted or the frame too long.
     pub fn send(&self, frame: &[u8]) -> bool {
         let Some(mut buf) = self.pool.alloc() else {
             return false;

@@ -1,10 +1,10 @@
 //! The seam between the engine and whatever carries frames: [`Port`], [`Buf`], [`Batch`].
 //!
-//! The engine is generic over `Port` and never knows which one it drives: DPDK (crate pvs-dpdk), the
-//! memory port of tests and benchmarks ([`crate::memory`]). Static dispatch throughout.
+//! The engine is generic over `Port` and never knows which one it drives: DPDK (crate pvs-dpdk),
+//! the memory port of tests and benchmarks ([`crate::memory`]). Static dispatch throughout.
 //!
-//! A buffer is an owned value. It is moved, never cloned, and ends in a tx batch, in a punt ring, or
-//! is given back to its pool by `Drop`; there is no other way out.
+//! A buffer is an owned value. It is moved, never cloned, and ends in a tx batch, in a punt ring,
+//! or is given back to its pool by `Drop`; there is no other way out.
 
 use arrayvec::ArrayVec;
 use pvs_proto::MacAddr;
@@ -29,8 +29,8 @@ pub trait Buf: Sized + Send + 'static {
     fn prepend(&mut self, n: usize) -> Option<&mut [u8]>;
     /// Cuts `n` bytes off the front; false, and nothing changed, if the frame is shorter.
     fn trim_front(&mut self, n: usize) -> bool;
-    /// Grows the frame by `n` bytes at its end; `None`, and nothing changed, if there is no room. The new bytes hold
-    /// anything.
+    /// Grows the frame by `n` bytes at its end; `None`, and nothing changed, if there is no room.
+    /// The new bytes hold anything.
     fn append(&mut self, n: usize) -> Option<&mut [u8]>;
     /// Cuts the frame down to `len` bytes; a longer `len` changes nothing.
     fn truncate(&mut self, len: usize);

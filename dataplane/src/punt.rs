@@ -1,8 +1,8 @@
 //! The way to Linux and back: bounded rings of frames beside the ports.
 //!
 //! What is not load balancing is punted. Each class has a ring of its own, so that a flood in one
-//! starves no other; a full ring drops and counts, and no worker ever waits. Frames that Linux sends
-//! come back through the owning worker's injection ring and leave by its queue.
+//! starves no other; a full ring drops and counts, and no worker ever waits. Frames that Linux
+//! sends come back through the owning worker's injection ring and leave by its queue.
 
 use crate::fib::PortIndex;
 use crate::port::Buf;
@@ -22,8 +22,9 @@ pub const INJECT_RING_MAX: usize = 2048;
 
 /// Why a frame goes to Linux.
 ///
-/// What everything else depends on is kept apart from what anybody can send: the first two classes hold only
-/// what comes from the same link, as ARP must and as a hop limit of 255 proves of the others.
+/// What everything else depends on is kept apart from what anybody can send: the first
+/// two classes hold only what comes from the same link, as ARP must and as a hop limit of
+/// 255 proves of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum PuntClass {
@@ -66,8 +67,8 @@ impl PuntClass {
     }
 }
 
-/// A frame on its way to Linux, as it was received; translated, if it is for a server that is the director
-/// itself.
+/// A frame on its way to Linux, as it was received; translated, if it is for a server
+/// that is the director itself.
 #[derive(Debug)]
 pub struct Punted<B> {
     /// The frame.
@@ -164,9 +165,9 @@ impl<B> PuntRings<B> {
 /// A worker's injection ring.
 pub type InjectRing<B> = ArrayQueue<Injected<B>>;
 
-/// The way from Linux: a frame goes to the worker that would own its connection if Linux were the server,
-/// since it may be a reply of one that is the director itself; a piece to the worker that collects its datagram's, and one
-/// without ports to the first worker.
+/// The way from Linux: a frame goes to the worker that would own its connection if Linux were the
+/// server, since it may be a reply of one that is the director itself; a piece to the worker that
+/// collects its datagram's, and one without ports to the first worker.
 #[derive(Debug)]
 pub struct Injector<B> {
     rings: Box<[Arc<InjectRing<B>>]>,

@@ -5,7 +5,8 @@ use pvs_proto::Malformed;
 pvs_proto::reasons! {
     /// Why a well-formed packet was dropped.
     DropReason {
-        /// The frame is addressed to another host: the switch floods, and two directors would both balance it.
+        /// The frame is addressed to another host: the switch floods, and two
+        /// directors would both balance it.
         OtherHost => "other_host",
         /// The frame carries a VLAN that no interface of the mirror has.
         UnknownVlan => "unknown_vlan",
@@ -21,7 +22,8 @@ pvs_proto::reasons! {
         FragmentOverlap => "fragment_overlap",
         /// The fragment came before.
         FragmentDuplicate => "fragment_duplicate",
-        /// Too many fragments wait for the rest of their datagrams, and those of this one have waited longest; or it has too many.
+        /// Too many fragments wait for the rest of their datagrams, and those of this one have
+        /// waited longest; or it has too many.
         FragmentsFull => "fragments_full",
         /// There was no free buffer for a piece of a packet that had to be fragmented.
         NoBuffer => "no_buffer",
@@ -31,7 +33,8 @@ pvs_proto::reasons! {
         NoServer => "no_server",
         /// A mark rule says so (`pvsadm mark`).
         MarkRule => "mark_rule",
-        /// A defence against floods: one of so many packets that would begin a connection is dropped (`drop_packet`).
+        /// A defence against floods: one of so many packets that would begin a connection is
+        /// dropped (`drop_packet`).
         Defence => "defence",
         /// The client is the masqueraded server itself: it would get its own packet back.
         Hairpin => "hairpin",
@@ -45,7 +48,8 @@ pvs_proto::reasons! {
         NeighbourQueueFull => "neighbour_queue_full",
         /// The hardware address of the next hop was not found in time.
         NeighbourTimeout => "neighbour_timeout",
-        /// The packet is larger than the interface that it would leave by, or the tunnel to its server, can take.
+        /// The packet is larger than the interface that it would leave by, or the tunnel
+        /// to its server, can take.
         TooBig => "too_big",
         /// The connection table is full, and nothing in it may be evicted.
         TableFull => "table_full",
@@ -59,22 +63,26 @@ pvs_proto::reasons! {
         TemplatesBusy => "templates_busy",
         /// The server's replies could not be told from those of another connection.
         ReplyCollision => "reply_collision",
-        /// The server is a loopback address of the director, which no packet from outside may be translated to.
+        /// The server is a loopback address of the director, which no packet from
+        /// outside may be translated to.
         LoopbackServer => "loopback_server",
         /// The director has no address of its own towards the server of a tunnel.
         NoSource => "no_source",
-        /// A masqueraded server's packet that belongs to no connection; the server is told (`nat_icmp_send`).
+        /// A masqueraded server's packet that belongs to no connection; the server
+        /// is told (`nat_icmp_send`).
         NoConnection => "no_connection",
-        /// An ICMP error about a connection, whose own checksum is wrong: a translation would make it right.
+        /// An ICMP error about a connection, whose own checksum is wrong: a
+        /// translation would make it right.
         IcmpChecksum => "icmp_checksum",
-        /// An ICMP error about a packet in a tunnel, of which the client is not told: its packet may be cut, or there were too
-        /// many errors.
+        /// An ICMP error about a packet in a tunnel, of which the client is not told: its packet
+        /// may be cut, or there were too many errors.
         TunnelError => "tunnel_error",
         /// The device took no more frames.
         TxRefused => "tx_refused",
         /// There was no room before the frame for an outer header or a VLAN tag.
         NoHeadroom => "no_headroom",
-        /// The configuration says that service traffic is to be dropped, to see what a failure looks like.
+        /// The configuration says that service traffic is to be dropped, to see
+        /// what a failure looks like.
         Rehearsal => "rehearsal",
     }
 }

@@ -1,9 +1,9 @@
 //! Memory of the tables: one mapping, taken at start, never moved; and the two machine instructions
 //! that the tables want by name, prefetch and the SIMD comparison.
 //!
-//! With [`Backing::Huge`] the mapping is a memfd on hugetlbfs pages; where these can't be had it falls
-//! back to ordinary pages and says so in [`Slab::backing`]. The file begins with a header that names
-//! its layout, so that a later process can adopt it.
+//! With [`Backing::Huge`] the mapping is a memfd on hugetlbfs pages; where these can't be had it
+//! falls back to ordinary pages and says so in [`Slab::backing`]. The file begins with a header
+//! that names its layout, so that a later process can adopt it.
 #![allow(unsafe_code)]
 
 use core::ffi::c_void;
@@ -181,7 +181,8 @@ impl<T> Drop for Slab<T> {
     fn drop(&mut self) {
         // SAFETY: the header lies right before the first element, in the same mapping.
         let start = unsafe { self.base.byte_sub(HEADER_LEN) };
-        // SAFETY: the mapping that `map` made, whole, and never used again. A failure leaves it mapped.
+        // SAFETY: the mapping that `map` made, whole, and never used again. A
+        // failure leaves it mapped.
         let _ = unsafe { libc::munmap(start.as_ptr().cast(), self.mapped) };
     }
 }

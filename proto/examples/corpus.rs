@@ -1,4 +1,5 @@
-//! Writes the frames of the parser's corpus into a folder, a file for each: `corpus FOLDER`. Fuzzers begin with them.
+//! Writes the frames of the parser's corpus into a folder, a file for each: `corpus FOLDER`.
+//! Fuzzers begin with them.
 
 #[path = "../tests/corpus/mod.rs"]
 mod corpus;

@@ -29,7 +29,8 @@ pub struct Addr4(pub u32);
 
 /// An IPv6 address, host order: the high half of the address first.
 ///
-/// Two 64-bit words instead of one of 128, so that its alignment is 8 and table entries have no holes.
+/// Two 64-bit words instead of one of 128, so that its alignment is 8 and
+/// table entries have no holes.
 #[derive(
     Clone,
     Copy,

@@ -83,10 +83,10 @@ pub enum Fragment {
 
 /// One IP packet, parsed once.
 ///
-/// Every offset lies inside the frame. What is proven to lie inside the packet behind `l4`: 20 bytes
-/// for TCP, 12 for SCTP, 8 for ICMP and ICMPv6, and the 4 bytes of the ports for UDP (IPVS forwards a
-/// datagram that is cut behind them); of a first fragment the ports or the ICMP type; nothing for a later one or
-/// another protocol.
+/// Every offset lies inside the frame. What is proven to lie inside the packet behind `l4`: 20
+/// bytes for TCP, 12 for SCTP, 8 for ICMP and ICMPv6, and the 4 bytes of the ports for UDP (IPVS
+/// forwards a datagram that is cut behind them); of a first fragment the ports or the ICMP type;
+/// nothing for a later one or another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta<F: Family> {
     /// Source address, and port where the protocol has ports (else 0).
@@ -105,7 +105,8 @@ pub struct Meta<F: Family> {
     /// The transport protocol (behind IPv6 extension headers).
     pub protocol: Protocol,
     /// TCP: the flags byte. SCTP: the first chunk's type, or ABORT where one follows a COOKIE chunk
-    /// (0 if there is no chunk). Both are 0 in a first fragment that is too short for them. ICMP and ICMPv6: the type. Else 0.
+    /// (0 if there is no chunk). Both are 0 in a first fragment that is too short for them. ICMP
+    /// and ICMPv6: the type. Else 0.
     pub signal: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,
@@ -135,7 +136,8 @@ pub enum Packet {
     Other(Other),
 }
 
-/// Declares an enum of reasons, each with its counter's name and the sentence that an operator reads.
+/// Declares an enum of reasons, each with its counter's name and the
+/// sentence that an operator reads.
 #[macro_export]
 macro_rules! reasons {
     ($(#[$outer:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident => $label:literal,)+ }) => {
@@ -180,9 +182,11 @@ reasons! {
         IpChecksum => "ip_checksum",
         /// The frame ends inside an IPv6 extension header, or there are too many of them.
         ExtensionHeader => "extension_header",
-        /// A fragment lies past the largest datagram, or a piece but the last is no multiple of 8 bytes.
+        /// A fragment lies past the largest datagram, or a piece but the last
+        /// is no multiple of 8 bytes.
         FragmentOffset => "fragment_offset",
-        /// The packet ends inside its TCP, SCTP or ICMP header, or inside the ports of its UDP header.
+        /// The packet ends inside its TCP, SCTP or ICMP header, or inside the
+        /// ports of its UDP header.
         TransportTruncated => "transport_truncated",
     }
 }

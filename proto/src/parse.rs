@@ -1,9 +1,11 @@
-//! One pass over a frame: Ethernet, an optional 802.1Q tag, IPv4 or IPv6, and the transport's ports.
+//! One pass over a frame: Ethernet, an optional 802.1Q tag, IPv4 or IPv6,
+//! and the transport's ports.
 //!
-//! It judges only what later stages rely on. IPVS forwards a datagram whose UDP length is nonsense, a
-//! segment whose data offset is, and a wrong transport checksum: so does pvs. The checks come in the
-//! kernel's order (header length, checksum, length), hence a packet that is wrong in two ways is
-//! counted where the kernel would count it. Bytes behind the IP length are padding and are ignored.
+//! It judges only what later stages rely on. IPVS forwards a datagram whose UDP length is
+//! nonsense, a segment whose data offset is, and a wrong transport checksum: so does pvs. The
+//! checks come in the kernel's order (header length, checksum, length), hence a packet that is
+//! wrong in two ways is counted where the kernel would count it. Bytes behind the IP length are
+//! padding and are ignored.
 
 use crate::addr::{Endpoint, Family, V4, V6};
 use crate::checksum::Sum;
@@ -28,9 +30,9 @@ pub struct Checks {
 
 /// A packet that an ICMP error quotes: its beginning, seldom the whole.
 ///
-/// Less is proven than of a packet on the wire: behind `l4` lie the 4 bytes of the ports for TCP, UDP
-/// and SCTP, the type for ICMP and ICMPv6, nothing else. `ip_len` is what the quoted header says,
-/// and `signal` is 0 but for ICMP and ICMPv6.
+/// Less is proven than of a packet on the wire: behind `l4` lie the 4 bytes of the ports for TCP,
+/// UDP and SCTP, the type for ICMP and ICMPv6, nothing else. `ip_len` is what the quoted header
+/// says, and `signal` is 0 but for ICMP and ICMPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote<F: Family>(pub Meta<F>);
 

@@ -1,7 +1,9 @@
-//! SIP: the Call-ID of a message (RFC 3261 section 20.8), which names a call whoever sends a part of it.
+//! SIP: the Call-ID of a message (RFC 3261 section 20.8), which names a call
+//! whoever sends a part of it.
 //!
-//! Reads as netfilter does (`ct_sip_get_header`), and takes what IPVS's engine takes: lines that end in CR, LF or both,
-//! the header's short form, at most 255 bytes, and a line's end behind them. The first line is none of the headers'.
+//! Reads as netfilter does (`ct_sip_get_header`), and takes what IPVS's engine takes: lines that
+//! end in CR, LF or both, the header's short form, at most 255 bytes, and a line's end behind them.
+//! The first line is none of the headers'.
 
 /// Longest Call-ID that counts (IP_VS_PEDATA_MAXLEN).
 pub const CALL_ID_MAX: usize = 255;

@@ -1,5 +1,5 @@
-//! Servers that may begin connections of their own: masqueraded ones of services of UDP with an engine (`ip_vs_find_real_service`,
-//! `conn_out`). The engine is `sip`, there being no other.
+//! Servers that may begin connections of their own: masqueraded ones of services of UDP with an
+//! engine (`ip_vs_find_real_service`, `conn_out`). The engine is `sip`, there being no other.
 
 use crate::config::{Method, ServiceKey, Transport};
 use crate::service::{ServerIndex, Service, ServiceIndex};

@@ -1,8 +1,9 @@
 //! Whom a persistent service takes for one client: the keys of its templates.
 //!
-//! Mirrors `ip_vs_sched_persist`. A template remembers a server for a group of client addresses. It is of one port
-//! of the virtual address, unless the service is FTP's, which takes data connections too, or on port 0, which takes
-//! every port; those of a firewall mark are of the mark, whatever protocol a packet is of.
+//! Mirrors `ip_vs_sched_persist`. A template remembers a server for a group of client addresses. It
+//! is of one port of the virtual address, unless the service is FTP's, which takes data connections
+//! too, or on port 0, which takes every port; those of a firewall mark are of the mark, whatever
+//! protocol a packet is of.
 
 use crate::config::{Persistence, ServiceKey};
 use crate::scheduler::Flow;

@@ -1,7 +1,8 @@
 //! Which addresses and ports are real servers', as the kernel's `rs_table` knows them.
 //!
-//! Asked where a packet comes from a server and belongs to no connection: a masqueraded server by its port and
-//! protocol, the other end of a tunnel by what is between the headers. Servers under direct routing are not in it.
+//! Asked where a packet comes from a server and belongs to no connection: a masqueraded server by
+//! its port and protocol, the other end of a tunnel by what is between the headers. Servers under
+//! direct routing are not in it.
 
 use crate::config::{Method, ServerConfig, ServiceKey, TunnelKind};
 use core::net::IpAddr;
@@ -11,7 +12,8 @@ use pvs_proto::Protocol;
 /// What a real server is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Real {
-    /// What masqueraded replies come from; a firewall mark's servers serve any protocol, which is `None`.
+    /// What masqueraded replies come from; a firewall mark's servers serve any
+    /// protocol, which is `None`.
     Masquerade(Option<Protocol>, IpAddr, u16),
     /// The other end of a tunnel, with the UDP port of GUE, else 0.
     Tunnel(TunnelKind, IpAddr, u16),

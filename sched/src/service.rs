@@ -41,9 +41,9 @@ pub struct Service {
     pub index: ServiceIndex,
     /// What the operator gave.
     pub config: ServiceConfig,
-    /// Its address is local in the mirror's namespace, as far as control has heard: what listings say.
-    /// Workers ask the forwarding information, which a change reaches first. True for a mark, whose
-    /// packets are judged by their own address.
+    /// Its address is local in the mirror's namespace, as far as control has heard: what listings
+    /// say. Workers ask the forwarding information, which a change reaches first. True for a mark,
+    /// whose packets are judged by their own address.
     pub local: bool,
     slots: MhSlots,
     servers: Vec<Server>,
@@ -161,9 +161,10 @@ impl Service {
         self.scheduling.edit(&list, edit);
     }
 
-    /// Brings the scheduler's tables and its shared state up to this service's list. Called once, by control, when
-    /// the snapshot that holds the service is published: a refused edit has changed nothing. What workers keep of it
-    /// between two picks has room from then on for `workers` of them; others pick no differently, but more slowly.
+    /// Brings the scheduler's tables and its shared state up to this service's list. Called once,
+    /// by control, when the snapshot that holds the service is published: a refused edit has
+    /// changed nothing. What workers keep of it between two picks has room from then on for
+    /// `workers` of them; others pick no differently, but more slowly.
     pub fn settle(&mut self, workers: usize) {
         let list = list(&self.config, self.slots, workers, &self.servers);
         self.scheduling.settle(&list);
@@ -181,8 +182,8 @@ impl Service {
         self.servers.get(place)
     }
 
-    /// The server that a new connection would get now. Nothing changes: the next one gets what it would have got.
-    /// Not for workers, since it allocates.
+    /// The server that a new connection would get now. Nothing changes: the next one gets what it
+    /// would have got. Not for workers, since it allocates.
     #[must_use]
     pub fn peek<A: Address, L: Loads>(
         &self,

@@ -1,7 +1,8 @@
 //! How many slots the table of a service with the scheduler mh has.
 //!
-//! The kernel fixes the number when it is built (`CONFIG_IP_VS_MH_TAB_INDEX`, 8 to 17); here each service has its
-//! own, and the kernel's default unless told otherwise. Not the table itself: that is the scheduler's.
+//! The kernel fixes the number when it is built (`CONFIG_IP_VS_MH_TAB_INDEX`, 8 to 17); here each
+//! service has its own, and the kernel's default unless told otherwise. Not the table itself:
+//! that is the scheduler's.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -33,9 +34,10 @@ impl fmt::Display for SlotsError {
 impl core::error::Error for SlotsError {}
 
 impl MhSlots {
-    /// The numbers there are: those that the kernel can be built with (`primes` in `ip_vs_mh.c`), and the one of the
-    /// paper on Maglev, 65,537. A table has 4 bytes for each, so it costs 0.5 MB at most, and the control thread fills
-    /// the greatest for a thousand servers in some milliseconds.
+    /// The numbers there are: those that the kernel can be built with (`primes` in
+    /// `ip_vs_mh.c`), and the one of the paper on Maglev, 65,537. A table has 4 bytes for each,
+    /// so it costs 0.5 MB at most, and the control thread fills the greatest for a thousand
+    /// servers in some milliseconds.
     pub const ALL: &[u32] = &[
         251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 65_537, 131_071,
     ];
@@ -61,8 +63,8 @@ impl MhSlots {
         self.0
     }
 
-    /// Bits of the greatest number of turns that a server has in a round of filling: half of those of the number
-    /// (`IP_VS_MH_TAB_BITS`).
+    /// Bits of the greatest number of turns that a server has in a round of filling: half of those
+    /// of the number (`IP_VS_MH_TAB_BITS`).
     pub(crate) const fn turn_bits(self) -> u32 {
         (u32::BITS - self.0.leading_zeros()) / 2
     }

@@ -1,7 +1,7 @@
 //! The configuration that workers see: one immutable value, published as a whole.
 //!
-//! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place in the
-//! indices) and for each server (its name), and replaces the one service that it changes.
+//! An edit clones the snapshot, which costs a few words for each service (a pointer, and its place
+//! in the indices) and for each server (its name), and replaces the one service that it changes.
 
 use crate::callers::{Callers, From};
 use crate::config::{AddressFamily, ServerConfig, ServiceKey};
@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub const FTP: u16 = 21;
 /// Where active FTP's data comes from.
 pub const FTP_DATA: u16 = 20;
-/// The first port that any process may use (`ip_unprivileged_port_start`): passive FTP's data may be on it.
+/// The first port that any process may use (`ip_unprivileged_port_start`): passive
+/// FTP's data may be on it.
 const UNPRIVILEGED: u16 = 1024;
 
 /// The services of one family by what a packet carries.
@@ -142,8 +143,9 @@ impl Snapshot {
         !self.by_mark.is_empty()
     }
 
-    /// The service of its address and port that takes a packet, in the kernel's order (`ip_vs_service_find`): its port's own; for a
-    /// port that may be of FTP's data, the service of FTP; the service on port 0, which takes every port.
+    /// The service of its address and port that takes a packet, in the kernel's order
+    /// (`ip_vs_service_find`): its port's own; for a port that may be of FTP's data, the service of
+    /// FTP; the service on port 0, which takes every port.
     #[inline]
     pub fn serving<F: SnapshotFamily>(
         &self,
@@ -234,7 +236,8 @@ impl Snapshot {
         !self.callers.is_empty()
     }
 
-    /// The service in whose name a server begins a connection from this address and port, and the server.
+    /// The service in whose name a server begins a connection from this address
+    /// and port, and the server.
     #[must_use]
     pub fn caller(&self, from: From) -> Option<(&Service, ServerIndex)> {
         let (service, server) = self.callers.get(&from)?;
@@ -278,8 +281,8 @@ impl Snapshot {
         Some(old)
     }
 
-    /// Brings the schedulers' shared states up to this snapshot; see [`Service::settle`]. Which servers may begin
-    /// connections is found anew.
+    /// Brings the schedulers' shared states up to this snapshot; see [`Service::settle`]. Which
+    /// servers may begin connections is found anew.
     pub fn settle(&mut self) {
         self.callers = Callers::of(self.services());
         for slot in self.services.iter_mut().flatten() {

@@ -1,4 +1,5 @@
-//! The primitives of what workers share: the standard library's and a spin lock, or the model checker's.
+//! The primitives of what workers share: the standard library's and a spin
+//! lock, or the model checker's.
 
 #[cfg(loom)]
 pub(crate) use loom::{
@@ -23,7 +24,8 @@ pub(crate) use core::{
 #[cfg(not(loom))]
 pub(crate) use spin::MutexGuard as LockGuard;
 
-/// A lock that is only ever tried. Not the standard library's, which may call the kernel when it is given back.
+/// A lock that is only ever tried. Not the standard library's, which may call the
+/// kernel when it is given back.
 #[derive(Debug)]
 pub(crate) struct Lock<T>(
     #[cfg(not(loom))] spin::Mutex<T>,

@@ -1,8 +1,8 @@
-//! The tunables: what `/proc/sys/net/ipv4/vs` sets in the kernel, by the kernel's names and with its
-//! defaults, and a few of pvs's own behind them.
+//! The tunables: what `/proc/sys/net/ipv4/vs` sets in the kernel, by the kernel's names and with
+//! its defaults, and a few of pvs's own behind them.
 //!
-//! A table of plain integers within the snapshot, so that a worker reads one as it reads a timeout. Which
-//! values the kernel takes is said here; what a tunable does is said at its user.
+//! A table of plain integers within the snapshot, so that a worker reads one as it reads a timeout.
+//! Which values the kernel takes is said here; what a tunable does is said at its user.
 
 use core::fmt;
 
@@ -13,7 +13,8 @@ pub enum Effect {
     Full,
     /// It is kept and shown: it belongs to what the director leaves to others, or does not do yet.
     Kept,
-    /// Only its default can be had: another value would have to do something that the director can't.
+    /// Only its default can be had: another value would have to do something
+    /// that the director can't.
     Fixed,
     /// The kernel has no such tunable.
     Own,
@@ -73,8 +74,8 @@ macro_rules! tunables {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Tunables {
             $($(#[doc = $doc])+ pub $name: i32,)+
-            /// After how many packets of a connection it is synchronised first, and after how many more again;
-            /// kept for synchronisation, which is not built.
+            /// After how many packets of a connection it is synchronised first, and after how many
+            /// more again; kept for synchronisation, which is not built.
             pub sync_threshold: [i32; 2],
         }
 
@@ -101,23 +102,28 @@ macro_rules! tunables {
 tunables! {
     /// One of so many packets that begin a connection is dropped while `drop_packet` is 3.
     am_droprate = 10, ANY, Full;
-    /// Memory is short when less than this many pages of 4 KiB of a worker's connection table are free, but at most a
-    /// sixteenth of the table: what the automatic modes of `drop_entry`, `drop_packet` and `secure_tcp` go by.
+    /// Memory is short when less than this many pages of 4 KiB of a worker's connection table are
+    /// free, but at most a sixteenth of the table: what the automatic modes of `drop_entry`,
+    /// `drop_packet` and `secure_tcp` go by.
     amemthresh = 1024, ANY, Full;
     /// A backup director takes no packets; kept for synchronisation, which is not built.
     backup_only = 0, ANY, Kept;
-    /// A packet of a firewall-mark service without a server goes its own way to where it was addressed.
+    /// A packet of a firewall-mark service without a server goes its own way
+    /// to where it was addressed.
     cache_bypass = 0, ANY, Full;
-    /// What a SYN does to a connection of the same endpoints that is over: 0 nothing, else it begins anew; 2 also
-    /// where a connection that is closing has no replies here.
+    /// What a SYN does to a connection of the same endpoints that is over: 0 nothing, else it
+    /// begins anew; 2 also where a connection that is closing has no replies here.
     conn_reuse_mode = 1, ANY, Full;
     /// Netfilter's connection tracking of balanced packets. There is none in the way of a packet.
     conntrack = 0, SWITCH, Fixed;
-    /// Embryonic and idle connections are dropped each second: 0 never, 1 and 2 while memory is short, 3 always.
+    /// Embryonic and idle connections are dropped each second: 0 never, 1 and 2 while
+    /// memory is short, 3 always.
     drop_entry = 0, DEFENCE, Full;
-    /// Some packets that would begin a connection are dropped: 0 never, 1 and 2 while memory is short, 3 always.
+    /// Some packets that would begin a connection are dropped: 0 never, 1 and 2 while
+    /// memory is short, 3 always.
     drop_packet = 0, DEFENCE, Full;
-    /// A packet of a connection whose server was removed ends it, and is treated as the first of a new one.
+    /// A packet of a connection whose server was removed ends it, and is treated
+    /// as the first of a new one.
     expire_nodest_conn = 0, ANY, Full;
     /// A template of a server of weight 0 is not used any more.
     expire_quiescent_template = 0, ANY, Full;
@@ -125,31 +131,36 @@ tunables! {
     ignore_tunneled = 0, ANY, Kept;
     /// A reply of a server that belongs to no connection is answered by port unreachable.
     nat_icmp_send = 0, ANY, Full;
-    /// Too long a packet that may not be cut is answered by its sender's being told; else a tunnel cuts it.
+    /// Too long a packet that may not be cut is answered by its sender's being
+    /// told; else a tunnel cuts it.
     pmtu_disc = 1, ANY, Full;
     /// Rates are estimated.
     run_estimation = 1, ANY, Full;
     /// An ICMP message about a connection that there is not begins one.
     schedule_icmp = 0, ANY, Full;
-    /// TCP's stricter table of states, in which only the server establishes: 0 never, 1 and 2 while memory is
-    /// short, 3 always.
+    /// TCP's stricter table of states, in which only the server establishes: 0 never, 1 and 2 while
+    /// memory is short, 3 always.
     secure_tcp = 0, DEFENCE, Full;
     /// Any packet of SCTP begins a connection.
     sloppy_sctp = 0, ANY, Full;
     /// Any segment of TCP but a reset begins a connection.
     sloppy_tcp = 0, ANY, Full;
-    /// Replies that the director routes are routed anew once they are translated; here all of them are.
+    /// Replies that the director routes are routed anew once they are
+    /// translated; here all of them are.
     snat_reroute = 1, ANY, Kept;
     /// Templates alone are synchronised; kept for synchronisation, which is not built.
     sync_persist_mode = 0, ANY, Kept;
-    /// Sockets of synchronisation, a power of two up to 64; kept for synchronisation, which is not built.
+    /// Sockets of synchronisation, a power of two up to 64; kept for
+    /// synchronisation, which is not built.
     sync_ports = 1, (1, 64), Kept;
-    /// Messages of synchronisation that may wait, which the kernel derives from its memory; kept for synchronisation,
-    /// which is not built.
+    /// Messages of synchronisation that may wait, which the kernel derives from its memory; kept
+    /// for synchronisation, which is not built.
     sync_qlen_max = 0, ANY, Kept;
-    /// Seconds after which a connection is synchronised again; kept for synchronisation, which is not built.
+    /// Seconds after which a connection is synchronised again; kept for
+    /// synchronisation, which is not built.
     sync_refresh_period = 0, NATURAL, Kept;
-    /// How often a message of synchronisation is repeated; kept for synchronisation, which is not built.
+    /// How often a message of synchronisation is repeated; kept for
+    /// synchronisation, which is not built.
     sync_retries = 0, (0, 3), Kept;
     /// Socket buffer of synchronisation; kept for synchronisation, which is not built.
     sync_sock_size = 0, NATURAL, Kept;
@@ -159,11 +170,13 @@ tunables! {
     lblc_expiration = 86_400, NATURAL, Full;
     /// Seconds after which the scheduler lblcr takes a server out of a destination's set.
     lblcr_expiration = 86_400, NATURAL, Full;
-    /// ICMP errors that a worker makes in a second at most: `net.ipv4.icmp_msgs_per_sec` of the kernel.
+    /// ICMP errors that a worker makes in a second at most:
+    /// `net.ipv4.icmp_msgs_per_sec` of the kernel.
     icmp_msgs_per_sec = 1000, NATURAL, Own;
     /// ICMP errors that a worker makes at once: `net.ipv4.icmp_msgs_burst` of the kernel.
     icmp_msgs_burst = 50, NATURAL, Own;
-    /// The kernel's behaviour also where pvs has a better one: which those are says IPVS-DIFFERENCES.
+    /// The kernel's behaviour also where pvs has a better one: which those
+    /// are says IPVS-DIFFERENCES.
     strict_compat = 0, SWITCH, Own;
 }
 
@@ -208,7 +221,8 @@ impl Tunables {
         Ok(())
     }
 
-    /// Names and values, as /proc/sys shows them: the kernel's in alphabetical order, then pvs's own.
+    /// Names and values, as /proc/sys shows them: the kernel's in
+    /// alphabetical order, then pvs's own.
     pub fn list(&self) -> impl Iterator<Item = (&'static str, String)> {
         let pair = {
             let [first, period] = self.sync_threshold;

@@ -1,5 +1,5 @@
-//! mh with tables of several sizes: how many clients keep their server when another one goes, how evenly they are
-//! spread, and who may be asked while few servers are left.
+//! mh with tables of several sizes: how many clients keep their server when another one goes, how
+//! evenly they are spread, and who may be asked while few servers are left.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -89,7 +89,8 @@ fn all(service: &Service) -> Vec<u32> {
     picks.map(Option::unwrap).collect()
 }
 
-/// Of those whose server stays, the share that get another one when one of 100 goes, on average over ten servers.
+/// Of those whose server stays, the share that get another one when one of 100 goes, on
+/// average over ten servers.
 fn moved(slots: u32) -> f64 {
     let service = service(slots, 100, ServiceFlags::default());
     let before = all(&service);

@@ -1,5 +1,6 @@
-//! Loom models of what schedulers share: two workers pick and control settles an edit, in every interleaving
-//! within a bound of preemptions. Run by `RUSTFLAGS="--cfg loom" cargo test -p pvs-sched --release --test model`.
+//! Loom models of what schedulers share: two workers pick and control settles an edit, in every
+//! interleaving within a bound of preemptions. Run by `RUSTFLAGS="--cfg loom" cargo test -p
+//! pvs-sched --release --test model`.
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -93,8 +94,9 @@ fn together(a: Picks, b: Picks) -> Picks {
     sum
 }
 
-/// Every interleaving; there must be some. What loom knows of a word is who touched it last: it overlooks a thread that
-/// reads between another's load and its store, so what is shared here is written by one operation.
+/// Every interleaving; there must be some. What loom knows of a word is who touched it last: it
+/// overlooks a thread that reads between another's load and its store, so what is shared here is
+/// written by one operation.
 fn explore(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound.get_or_insert(PREEMPTIONS);
@@ -139,8 +141,8 @@ fn two_workers_share_the_position_of_wrr() {
     share_exactly(SchedulerName::Wrr, &[3, 1, 2], [3, 3]);
 }
 
-/// Two workers pick, each by the newest list that it has heard of, while control edits the list. Whatever they
-/// left behind, one round later at most every server has its share of each round.
+/// Two workers pick, each by the newest list that it has heard of, while control edits the list.
+/// Whatever they left behind, one round later at most every server has its share of each round.
 fn edit_between(scheduler: SchedulerName, weights: &'static [u32], edit: fn(&Service) -> Service) {
     explore(move || {
         let old = service(scheduler, weights);
@@ -210,8 +212,8 @@ const KEY: TemplateKey<Addr4> = TemplateKey {
 
 const TIMEOUT: Ticks = Ticks::from_secs(4);
 
-/// What a worker does at a client's first packet, as if its scheduler picked this server: the template's server, and a
-/// connection of it.
+/// What a worker does at a client's first packet, as if its scheduler picked this server: the
+/// template's server, and a connection of it.
 fn connect(templates: &Templates<Addr4>, picked: u32, now: Ticks) -> (ServerIndex, TemplateRef) {
     loop {
         // Who gets no hold of it drops the packet, and the client sends it again.
@@ -276,8 +278,8 @@ fn a_template_that_is_due_stays_while_it_has_connections() {
     });
 }
 
-/// A worker picks while connections begin on the other one: what it picks afterwards is the least loaded server, by its
-/// tournament as by a scan.
+/// A worker picks while connections begin on the other one: what it picks afterwards is the least
+/// loaded server, by its tournament as by a scan.
 fn picks_what_is_least(opened: &'static [u32]) {
     explore(move || {
         let service = service(SchedulerName::Lc, &[1, 1, 1]);

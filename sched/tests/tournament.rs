@@ -1,4 +1,5 @@
-//! The least loaded of many servers by what a worker keeps between its picks, against a scan of all of them.
+//! The least loaded of many servers by what a worker keeps between its picks,
+//! against a scan of all of them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -138,7 +139,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A peek without a worker scans; each worker's pick is of the same server, though it kept what it knew.
+    /// A peek without a worker scans; each worker's pick is of the same server,
+    /// though it kept what it knew.
     #[test]
     fn a_worker_picks_what_a_scan_finds(
         weights in prop::collection::vec(prop_oneof![0u32..4, Just(1u32 << 20)], 130..300),
@@ -206,7 +208,8 @@ impl Loads for Counting<'_> {
     }
 }
 
-/// Once it has begun, no pick looks at all servers, neither while they fill evenly nor as they drain; a storm costs a scan.
+/// Once it has begun, no pick looks at all servers, neither while they fill evenly nor as they
+/// drain; a storm costs a scan.
 #[test]
 fn no_pick_among_many_is_a_scan() {
     const SERVERS: u32 = 1000;
@@ -242,7 +245,8 @@ fn no_pick_among_many_is_a_scan() {
     }
 }
 
-/// A list that was published for another number of workers than there are is scanned: nobody's changes are missed.
+/// A list that was published for another number of workers than there are is scanned:
+/// nobody's changes are missed.
 #[test]
 fn a_tree_for_fewer_workers_is_not_asked() {
     let mut service = service(SchedulerName::Lc, &[1; 100]);

@@ -1,9 +1,10 @@
-//! What several workers' connections come to, with the workers interleaved by a seed: rr and wrr give them out in the
-//! order of one worker, even where a worker is overtaken in the middle of a pick; and what is shared by true threads.
+//! What several workers' connections come to, with the workers interleaved by a seed: rr and wrr
+//! give them out in the order of one worker, even where a worker is overtaken in the middle of a
+//! pick; and what is shared by true threads.
 //!
-//! The ideal of a window of connections is what one worker would have given: the kernel's sequence. For rr that is the
-//! equal share to within one connection; wrr gives exact shares over a whole cycle and, in the kernel as here, the
-//! heavier servers first within one.
+//! The ideal of a window of connections is what one worker would have given: the kernel's sequence.
+//! For rr that is the equal share to within one connection; wrr gives exact shares over a whole
+//! cycle and, in the kernel as here, the heavier servers first within one.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -60,7 +61,8 @@ fn pick<L: Loads>(service: &Service, loads: &L) -> usize {
     server.index.0 as usize
 }
 
-/// Whoever asks about a server may be overtaken there by the other workers, each of which may be overtaken in turn.
+/// Whoever asks about a server may be overtaken there by the other workers, each of which
+/// may be overtaken in turn.
 struct Overtaken<'a> {
     /// As each worker has it.
     services: &'a [Service],
@@ -120,7 +122,8 @@ fn interleaved(service: &Service, workers: usize, seed: u64, count: usize) -> (V
     (world.picked.into_inner(), world.overtakings.get())
 }
 
-/// The greatest difference from the ideal that a server has in any window; `ideal` of a server and the window's begin.
+/// The greatest difference from the ideal that a server has in any window; `ideal` of a
+/// server and the window's begin.
 fn deviation(picked: &[usize], servers: usize, ideal: impl Fn(usize, usize) -> f64) -> f64 {
     let mut counts = vec![0usize; servers];
     let mut greatest: f64 = 0.0;
@@ -210,8 +213,8 @@ impl Loads for Idle {
     }
 }
 
-/// True threads: each draws a number when its pick is done, so that at most one connection of each other worker is out
-/// of its order.
+/// True threads: each draws a number when its pick is done, so that at most one connection of each
+/// other worker is out of its order.
 fn threads(service: &Service, workers: usize) -> Vec<usize> {
     let each = 20 * WINDOW / workers;
     let next = AtomicUsize::new(0);

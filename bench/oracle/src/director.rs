@@ -374,7 +374,8 @@ impl Director {
         self.snapshots.outstanding() + self.fibs.outstanding()
     }
 
-    /// The first worker itself, for checks that want the shipped poll function and nothing around it.
+    /// The first worker itself, for checks that want the shipped poll
+    /// function and nothing around it.
     #[allow(clippy::indexing_slicing)] // every director has one
     pub fn worker(&mut self) -> &mut Worker<MemoryPort> {
         &mut self.workers[0]

@@ -1,4 +1,5 @@
-//! Frames as the recordings' clients and servers send them: TTL 64, DF, no options, right checksums.
+//! Frames as the recordings' clients and servers send them: TTL 64, DF, no
+//! options, right checksums.
 
 use pvs_proto::checksum::{self, Offload};
 use pvs_proto::wire::{ethernet, ipv4, ipv6, sctp, tcp};
@@ -78,7 +79,8 @@ pub fn sctp_chunk(src: u16, dst: u16, tag: u32, kind: u8, body: &[u8]) -> Vec<u8
     [header.as_bytes(), chunk.as_bytes(), body].concat()
 }
 
-/// An IP packet around a transport segment, whose checksum is filled in where its protocol is known to have one.
+/// An IP packet around a transport segment, whose checksum is filled in where its
+/// protocol is known to have one.
 ///
 /// # Panics
 /// If the addresses are of two families.

@@ -17,8 +17,8 @@ pub fn laboratory(locals: &[IpAddr]) -> Result<Fib> {
     laboratory_with(locals, 1500, 1, |_, _| {})
 }
 
-/// The same with an MTU of the servers' side, a version, and what `more` adds to it; `more` is told the
-/// interfaces of the clients' and of the servers' side.
+/// The same with an MTU of the servers' side, a version, and what `more` adds to it; `more` is told
+/// the interfaces of the clients' and of the servers' side.
 ///
 /// # Errors
 /// If an address is of no family.

@@ -70,8 +70,8 @@ pub fn director(servers: &[(&str, Method)]) -> Result<Director> {
     Ok(d)
 }
 
-/// The laboratory's IPv4 with no router on the clients' side and no neighbour but, perhaps, server 1; the
-/// virtual address 10.0.0.100 is local or not.
+/// The laboratory's IPv4 with no router on the clients' side and no neighbour but, perhaps, server
+/// 1; the virtual address 10.0.0.100 is local or not.
 #[must_use]
 pub fn fib_with(server1: Option<Neighbour>, version: u32, vip_is_local: bool) -> Fib {
     let mut b = FibBuilder::new();

@@ -1,8 +1,9 @@
-//! A director among clients, servers and an operator that do anything at any time, all of it decided by one row of
-//! choices: numbers of a seed, or the bytes of a fuzzer. The same choices make the same run.
+//! A director among clients, servers and an operator that do anything at any time, all of it
+//! decided by one row of choices: numbers of a seed, or the bytes of a fuzzer. The same
+//! choices make the same run.
 //!
-//! What must hold afterwards is asserted here: no connection lost or doubled, counters that add up, every buffer
-//! returned, every snapshot freed.
+//! What must hold afterwards is asserted here: no connection lost or doubled, counters that add up,
+//! every buffer returned, every snapshot freed.
 #![allow(clippy::expect_used)] // it is a test, wherever it runs
 
 use crate::director::{Director, Side};
@@ -56,7 +57,8 @@ pub struct World<C> {
 }
 
 impl<C: Choices> World<C> {
-    /// Plays until the choices are over, and checks what must hold; how many connections there were then.
+    /// Plays until the choices are over, and checks what must hold; how many
+    /// connections there were then.
     ///
     /// # Panics
     /// If it does not hold.
@@ -305,7 +307,8 @@ impl<C: Choices> World<C> {
         for (side, frame) in std::mem::take(&mut self.wire) {
             self.put(side, &frame);
         }
-        // What is over by now goes before anything is counted: a poll ends a bounded number of connections.
+        // What is over by now goes before anything is counted: a poll ends a
+        // bounded number of connections.
         for _ in 0..CATCH_UP_POLLS {
             self.director.poll();
         }

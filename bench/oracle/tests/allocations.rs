@@ -1,5 +1,5 @@
-//! No allocation in the poll loop: the corpus of frames, connections made and ended, packets that wait, a
-//! listing, all under an allocator that counts.
+//! No allocation in the poll loop: the corpus of frames, connections made and ended, packets that
+//! wait, a listing, all under an allocator that counts.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

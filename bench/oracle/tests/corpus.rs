@@ -1,4 +1,5 @@
-//! The corpus of frames through the memory port: each has one fate, and is counted under its reason alone.
+//! The corpus of frames through the memory port: each has one fate, and is
+//! counted under its reason alone.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -152,8 +153,8 @@ fn every_other_frame_has_one_fate() {
     assert!(fates.len() >= 6, "{fates:?}");
 }
 
-/// A frame cut anywhere, and one with any byte changed, is forwarded, punted or counted: never two of
-/// these, never a panic, never a lost buffer.
+/// A frame cut anywhere, and one with any byte changed, is forwarded, punted or counted: never two
+/// of these, never a panic, never a lost buffer.
 #[test]
 fn damaged_frames_have_one_fate_too() {
     for mut d in directors() {

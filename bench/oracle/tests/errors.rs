@@ -1,4 +1,5 @@
-//! The ICMP errors that the director makes: what they say, to whom, what they count, and when there is none.
+//! The ICMP errors that the director makes: what they say, to whom, what they
+//! count, and when there is none.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
-//! The engine on the memory ports: what goes in, what comes out, what was counted, and nothing else.
+//! The engine on the memory ports: what goes in, what comes out, what was
+//! counted, and nothing else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Very many connections are listed while packets pass: in small pages, by two listings at once, and with
-//! edits in between.
+//! Very many connections are listed while packets pass: in small pages, by two listings at once,
+//! and with edits in between.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

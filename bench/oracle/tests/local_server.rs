@@ -1,4 +1,5 @@
-//! Servers that are the director itself (LocalNode): what Linux gets, and what becomes of its replies.
+//! Servers that are the director itself (LocalNode): what Linux gets, and
+//! what becomes of its replies.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

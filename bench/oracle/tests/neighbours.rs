@@ -140,7 +140,8 @@ fn linux_is_asked_to_watch_a_neighbour_that_it_happens_to_know() {
     assert!(d.wishes().is_empty(), "it is watched now");
 }
 
-/// Routes to clients and servers on the link, with what Linux knows of one each; the servers' may be narrow.
+/// Routes to clients and servers on the link, with what Linux knows of one each;
+/// the servers' may be narrow.
 fn on_link(
     version: u32,
     client: Option<Neighbour>,

@@ -1,5 +1,5 @@
-//! A replayer that saw no difference would prove nothing: altered recordings are told, for each kind. That the
-//! recordings as they are come out the same is for `scripts/oracle`.
+//! A replayer that saw no difference would prove nothing: altered recordings are told, for each
+//! kind. That the recordings as they are come out the same is for `scripts/oracle`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -43,8 +43,8 @@ fn altered_fields_are_told(suite: &str, seed: u64) {
     }
 }
 
-/// Builds the program that sessions are played to, as these tests were built: of the whole workspace, for alone it would have
-/// crates with other features.
+/// Builds the program that sessions are played to, as these tests were built: of the whole
+/// workspace, for alone it would have crates with other features.
 fn build_pvsadm() {
     let folder = std::env::current_exe().unwrap();
     let folder = folder.ancestors().nth(2).unwrap().file_name().unwrap();

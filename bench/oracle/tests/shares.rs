@@ -1,6 +1,6 @@
-//! What several workers give each server, with connections that begin at workers in an order drawn by a seed and are
-//! handed over to their owners: rr and wrr as one worker would, and the schedulers by load with every worker's
-//! connections, as they are at that instant.
+//! What several workers give each server, with connections that begin at workers in an order drawn
+//! by a seed and are handed over to their owners: rr and wrr as one worker would, and the
+//! schedulers by load with every worker's connections, as they are at that instant.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -195,7 +195,8 @@ fn rr_and_wrr_of_several_workers_are_within_their_number_in_any_thousand() {
     }
 }
 
-/// The kernel's rule over the connections of all workers; the first of the list is the one added last.
+/// The kernel's rule over the connections of all workers; the first of the
+/// list is the one added last.
 fn least(scheduler: SchedulerName, weights: &[u32], loads: &[Load]) -> usize {
     let cost = |cell: usize| {
         let (active, inactive) = (

@@ -1,5 +1,5 @@
-//! A director of one to four workers among clients, servers and an operator, under seeds. A failing seed is printed;
-//! `PVS_SEED` repeats it, event for event. And what fuzzing found, again.
+//! A director of one to four workers among clients, servers and an operator, under seeds. A failing
+//! seed is printed; `PVS_SEED` repeats it, event for event. And what fuzzing found, again.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

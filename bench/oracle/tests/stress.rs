@@ -1,6 +1,6 @@
-//! Four workers on four threads, random clients, and edits of configuration and routes meanwhile: afterwards
-//! everything adds up. Bounded in packets and in time; a failure prints its seed (PVS_SEED repeats it, as far
-//! as threads repeat anything).
+//! Four workers on four threads, random clients, and edits of configuration and routes meanwhile:
+//! afterwards everything adds up. Bounded in packets and in time; a failure prints its seed
+//! (PVS_SEED repeats it, as far as threads repeat anything).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -54,7 +54,8 @@ fn queue_of(steering: &Steering, client: SocketAddr) -> usize {
     steering.owner(endpoint).unwrap().0.into()
 }
 
-/// Handshakes of many clients under masquerading; `queue` says by which queue a client's packets come.
+/// Handshakes of many clients under masquerading; `queue` says by which queue
+/// a client's packets come.
 fn handshakes(d: &mut Director, queue: impl Fn(SocketAddr) -> usize) {
     for n in 0..FLOWS {
         let from = client(n);
@@ -109,7 +110,8 @@ fn with_one_queue_packets_are_handed_to_their_owners_and_leave_by_it() {
         "{work:?}"
     );
     let elsewhere: u64 = work[1..].iter().map(|w| w.0).sum();
-    // Three packets of each connection that is not the receiver's go to its owner, and come back to leave.
+    // Three packets of each connection that is not the receiver's go to its
+    // owner, and come back to leave.
     assert_eq!(work[0].1, 3 * elsewhere);
     assert_eq!(work[1..].iter().map(|w| w.2).sum::<u64>(), 3 * elsewhere);
     assert_eq!(work[0].3, 3 * elsewhere);

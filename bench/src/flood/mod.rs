@@ -1,8 +1,9 @@
 //! `pvs-bench flood`: many small frames from many senders out by a kernel interface.
 //!
-//! For the labs: what a director does with traffic that is no load balancing, or that leads nowhere. It ends
-//! after so many frames or seconds, whatever comes first. IPv4 only, and no measure of speed: a packet socket
-//! moves some hundred thousand frames a second, which is much for Linux and little for pvs.
+//! For the labs: what a director does with traffic that is no load balancing, or that leads
+//! nowhere. It ends after so many frames or seconds, whatever comes first. IPv4 only, and no
+//! measure of speed: a packet socket moves some hundred thousand frames a second, which is much for
+//! Linux and little for pvs.
 
 mod frame;
 mod socket;
@@ -42,7 +43,8 @@ pub struct Args {
     /// The hardware address to send to; ARP goes to all.
     #[arg(long, default_value = "ff:ff:ff:ff:ff:ff")]
     mac: MacAddr,
-    /// The senders' addresses, one after the other, each with a port (but BGP) and hardware address of its own.
+    /// The senders' addresses, one after the other, each with a port (but BGP) and
+    /// hardware address of its own.
     #[arg(long)]
     from: Prefix,
     /// Frames to send.

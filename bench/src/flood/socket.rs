@@ -43,7 +43,8 @@ impl PacketSocket {
 
 struct LinkAddress(libc::sockaddr_ll);
 
-// SAFETY: the pointer is to a whole `sockaddr_ll`, which lives as long as the call, with its length.
+// SAFETY: the pointer is to a whole `sockaddr_ll`, which lives as long as
+// the call, with its length.
 unsafe impl SocketAddrArg for LinkAddress {
     unsafe fn with_sockaddr<R>(
         &self,

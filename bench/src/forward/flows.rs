@@ -1,4 +1,5 @@
-//! The traffic of a benchmark: frames of 64 bytes (60 without the FCS) from many clients to one service.
+//! The traffic of a benchmark: frames of 64 bytes (60 without the FCS) from
+//! many clients to one service.
 
 use super::Mode;
 use pvs_dataplane::steering::{Steering, WorkerIndex};
@@ -245,8 +246,8 @@ fn template(protocol: Protocol, source: Endpoint<Addr4>) -> [u8; FRAME_LEN] {
     if let Ok((ports, rest)) = Ports::mut_from_prefix(&mut segment) {
         ports.src.set(source.port);
         ports.dst.set(VIP.port);
-        // UDP: the length. TCP: data offset and SYN, a retransmission without an end: the connection
-        // stays in one state, and every packet asks the state table.
+        // UDP: the length. TCP: data offset and SYN, a retransmission without an end: the
+        // connection stays in one state, and every packet asks the state table.
         let (at, value) = match protocol {
             Protocol::TCP => (8, [0x50, 0x02]),
             _ => (0, ((FRAME_LEN - L4) as u16).to_be_bytes()),

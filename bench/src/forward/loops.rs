@@ -22,7 +22,8 @@ pub fn mac_swap(port: &mut BenchPort, bursts: u32) {
     }
 }
 
-/// The least that any director with a connection table does: a bucket, an entry, a rewrite. No checks.
+/// The least that any director with a connection table does: a bucket, an
+/// entry, a rewrite. No checks.
 pub struct Floor {
     table: Table<V4>,
     protocol: Protocol,

@@ -1,9 +1,9 @@
 //! `pvs-bench forward`: what the director adds to a packet.
 //!
-//! Three loops take turns on ports of the same make, window by window, so that whatever disturbs the
-//! machine disturbs all three: a MAC swap, the floor (bucket, entry, rewrite and nothing else), and the
-//! shipped poll function with parser, owner check, counters, state, expiry and punt checks on. What
-//! counts is the difference of the medians.
+//! Three loops take turns on ports of the same make, window by window, so that whatever disturbs
+//! the machine disturbs all three: a MAC swap, the floor (bucket, entry, rewrite and nothing else),
+//! and the shipped poll function with parser, owner check, counters, state, expiry and punt checks
+//! on. What counts is the difference of the medians.
 
 mod flows;
 mod loops;
@@ -68,7 +68,8 @@ pub struct Args {
     /// Method and protocol.
     #[arg(long, value_enum, default_value = "dr-udp")]
     mode: Mode,
-    /// Connections among which each packet is chosen at random; of each worker, if there are several.
+    /// Connections among which each packet is chosen at random; of each
+    /// worker, if there are several.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16_000_000))]
     flows: u32,
     /// Windows of each loop.

@@ -1,9 +1,9 @@
 //! A port that makes its own traffic: a generator and a sink in one.
 //!
-//! Buffers go round in a deep FIFO. A frame is written afresh when its buffer comes back, and received a
-//! whole round later, so that it is no hotter than a frame from a NIC. Which flow it belongs to is
-//! random. Generation costs the same under every loop that drives the port, and drops out of the
-//! differences.
+//! Buffers go round in a deep FIFO. A frame is written afresh when its buffer comes back, and
+//! received a whole round later, so that it is no hotter than a frame from a NIC. Which flow it
+//! belongs to is random. Generation costs the same under every loop that drives the port, and
+//! drops out of the differences.
 
 use super::flows::{Flows, Verdict};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

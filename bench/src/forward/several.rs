@@ -1,10 +1,11 @@
 //! `pvs-bench forward --workers N`: how much more several workers do than one.
 //!
-//! Each worker is a thread on a core of its own, with a port that brings it its own flows. Windows come in
-//! four kinds that take turns: one worker alone and all together, each with a MAC swap and with the shipped poll
-//! function. What counts is a worker's own processor time for a packet, together against alone: whoever
-//! else uses the cores does not enter it. A window in which they did not run at the same time, or in which a worker lost its core, says
-//! nothing about what they do to each other, and is left out. The MAC swap says what the machine itself allows.
+//! Each worker is a thread on a core of its own, with a port that brings it its own flows. Windows
+//! come in four kinds that take turns: one worker alone and all together, each with a MAC swap and
+//! with the shipped poll function. What counts is a worker's own processor time for a packet,
+//! together against alone: whoever else uses the cores does not enter it. A window in which they
+//! did not run at the same time, or in which a worker lost its core, says nothing about what they
+//! do to each other, and is left out. The MAC swap says what the machine itself allows.
 
 use super::port::BenchPort;
 use super::report::{Scaling, Share};
@@ -19,8 +20,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
 
-/// Of the time from the first worker's start to the last one's end, all must have run for this part, and
-/// each must have had a processor for this part of its own time.
+/// Of the time from the first worker's start to the last one's end, all must have run for this
+/// part, and each must have had a processor for this part of its own time.
 const QUIET_MIN: f64 = 0.9;
 
 /// Queues of the NIC that is played.

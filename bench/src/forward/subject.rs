@@ -1,4 +1,5 @@
-//! The shipped engine as a benchmark runs it: one service, its servers' next hops, all flows established.
+//! The shipped engine as a benchmark runs it: one service, its servers' next
+//! hops, all flows established.
 
 use super::flows::{self, Flows};
 use super::port::{BenchPort, Tally};
@@ -31,8 +32,9 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The workers of one engine, each with a port that brings its own flows. They share a configuration,
-    /// forwarding information and the way to Linux, as in pvsd. Each is made by a thread that calls `settle`.
+    /// The workers of one engine, each with a port that brings its own flows. They share a
+    /// configuration, forwarding information and the way to Linux, as in pvsd. Each is made by a
+    /// thread that calls `settle`.
     pub fn crew(
         args: &Args,
         steering: Steering,

@@ -1,17 +1,17 @@
 //! How many frames of each class Linux is given in a second.
 //!
-//! Writing a frame to a tap costs Linux's whole receive path, some microseconds of a core. Without a limit, a
-//! flood of packets that are not balanced takes the exchange's core and what Linux has beside it. What is
-//! over the limit stays in the ring of its class, and what finds that full is dropped and counted by the worker,
-//! where it is cheapest.
+//! Writing a frame to a tap costs Linux's whole receive path, some microseconds of a core. Without
+//! a limit, a flood of packets that are not balanced takes the exchange's core and what Linux has
+//! beside it. What is over the limit stays in the ring of its class, and what finds that full is
+//! dropped and counted by the worker, where it is cheapest.
 
 use pvs_dataplane::punt::PuntClass;
 use std::time::Instant;
 
 const CLASSES: usize = PuntClass::ALL.len();
 
-/// Frames of a class in a second at most, in the order of [`PuntClass::ALL`]. What is refused is answered
-/// with an RST or an ICMP error each, which nobody misses in a flood.
+/// Frames of a class in a second at most, in the order of [`PuntClass::ALL`]. What is refused is
+/// answered with an RST or an ICMP error each, which nobody misses in a flood.
 pub const PER_SECOND: [u64; CLASSES] = [50_000, 50_000, 50_000, 100_000, 200_000, 10_000];
 
 /// A class that was quiet may have this part of a second at once.

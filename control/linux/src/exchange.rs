@@ -1,10 +1,11 @@
 //! Frames between the workers' rings and the taps: one thread's loop.
 //!
-//! Punted frames are written to the tap of the port that they came in by, class by class and a bounded
-//! number of each per turn, so that a flood in one class delays the others by one turn at most; and a bounded
-//! number per second, so that no flood takes the whole core and Linux with it (`budget.rs`). Frames
-//! that Linux sends go to the injection ring of the worker that they are for; if that is full, or the pool is
-//! empty, they are dropped and counted. Nothing here waits for a worker, and no worker waits for it.
+//! Punted frames are written to the tap of the port that they came in by, class by class and a
+//! bounded number of each per turn, so that a flood in one class delays the others by one turn at
+//! most; and a bounded number per second, so that no flood takes the whole core and Linux with it
+//! (`budget.rs`). Frames that Linux sends go to the injection ring of the worker that they are for;
+//! if that is full, or the pool is empty, they are dropped and counted. Nothing here waits for a
+//! worker, and no worker waits for it.
 
 use crate::budget::Budget;
 use crate::{Error, MirrorTap};

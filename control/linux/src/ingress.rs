@@ -1,14 +1,15 @@
-//! Keeping the host's own stack away from a netdev that serves as a port (DPDK's af_packet and af_xdp), and
-//! a second pvsd.
+//! Keeping the host's own stack away from a netdev that serves as a port (DPDK's af_packet and
+//! af_xdp), and a second pvsd.
 //!
-//! A packet socket gets a copy: the host's stack receives every frame too, answers it, and was seen
-//! forwarding each packet a second time. So such a netdev may not share the namespace of the mirror
-//! taps, and gets an nft chain at the hook `ingress` that drops everything; packet sockets come before
-//! that hook. IPv6 is switched off on it, since its own solicitations would leave by the wire.
+//! A packet socket gets a copy: the host's stack receives every frame too, answers it, and was
+//! seen forwarding each packet a second time. So such a netdev may not share the namespace of
+//! the mirror taps, and gets an nft chain at the hook `ingress` that drops everything; packet
+//! sockets come before that hook. IPv6 is switched off on it, since its own solicitations
+//! would leave by the wire.
 //!
-//! The table is named after the netdev and holds, in the name of an empty chain, who made it and what
-//! disable_ipv6 was before. So the next start after a kill -9 finds it, takes it over, and restores
-//! the right value at its own exit.
+//! The table is named after the netdev and holds, in the name of an empty chain, who made it and
+//! what disable_ipv6 was before. So the next start after a kill -9 finds it, takes it over, and
+//! restores the right value at its own exit.
 
 use crate::{Error, Namespace, nft};
 use std::fs;
@@ -60,7 +61,8 @@ impl IngressDrop {
     /// Puts the drop on a netdev of the caller's namespace, taking over what a killed process left.
     ///
     /// # Errors
-    /// The netdev does not exist, a living process has it as its port, or `nft` is missing or fails.
+    /// The netdev does not exist, a living process has it as its port, or
+    /// `nft` is missing or fails.
     pub fn install(ifname: &str) -> Result<Self, Error> {
         if !conf_exists(ifname) {
             return Err(Error::NoInterface {
@@ -105,7 +107,8 @@ impl IngressDrop {
         uninstall(&self.ifname, self.note)
     }
 
-    /// Takes away what killed processes left on other netdevs of the caller's namespace. Returns their names.
+    /// Takes away what killed processes left on other netdevs of the caller's
+    /// namespace. Returns their names.
     ///
     /// # Errors
     /// `nft` is missing or fails.
@@ -184,8 +187,8 @@ impl Note {
     }
 }
 
-/// When a process was started: the 22nd field of /proc/PID/stat, the 20th behind the name's bracket. One that
-/// is dead, and that its parent has not asked about yet, is none.
+/// When a process was started: the 22nd field of /proc/PID/stat, the 20th behind the name's
+/// bracket. One that is dead, and that its parent has not asked about yet, is none.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -217,7 +220,8 @@ fn ruleset(ifname: &str, note: Note) -> String {
     )
 }
 
-/// The table of a netdev: nft's words hold letters, digits and `.`; any other byte is written `_xx`.
+/// The table of a netdev: nft's words hold letters, digits and `.`; any
+/// other byte is written `_xx`.
 fn table(ifname: &str) -> String {
     let mut name = TABLE.to_owned();
     for byte in ifname.bytes() {

@@ -1,8 +1,9 @@
 //! Linux as the control plane of the director's interfaces.
 //!
-//! Each port has a mirror tap in a network namespace of the operator's choice; Linux speaks ARP,
-//! neighbour discovery, routing protocols and VRRP there, and this crate turns what Linux knows into
-//! the forwarding information that workers look packets up in. It knows no DPDK and no command.
+//! Each port has a mirror tap in a network namespace of the operator's choice; Linux
+//! speaks ARP, neighbour discovery, routing protocols and VRRP there, and this crate turns
+//! what Linux knows into the forwarding information that workers look packets up in. It
+//! knows no DPDK and no command.
 //!
 //! - [`netns`]: doing something inside another network namespace
 //! - [`tap`]: the persistent mirror tap of a port

@@ -1,8 +1,9 @@
-//! The addresses that are Linux's own: a service takes packets only while its address is among them.
+//! The addresses that are Linux's own: a service takes packets only while
+//! its address is among them.
 //!
-//! Taken from the kernel's table `local`, which holds every address of every interface, lo included,
-//! the prefixes of `ip route add local`, and leaves out an IPv6 address until duplicate address
-//! detection has passed. That is what decides whether IPVS's hook sees a packet.
+//! Taken from the kernel's table `local`, which holds every address of every interface, lo
+//! included, the prefixes of `ip route add local`, and leaves out an IPv6 address until duplicate
+//! address detection has passed. That is what decides whether IPVS's hook sees a packet.
 
 use pvs_proto::{Addr4, Addr6, Address};
 use std::net::IpAddr;

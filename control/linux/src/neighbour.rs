@@ -1,24 +1,25 @@
 //! Next hops that the kernel is asked to keep resolved.
 //!
-//! The dataplane speaks no ARP and no neighbour discovery, and since it takes its packets past Linux,
-//! Linux has no traffic of its own to learn from. So each next hop is entered as a managed neighbour
-//! (NTF_EXT_MANAGED, Linux 5.16), which the kernel probes by itself. The same request carries
-//! NTF_USE and is repeated every [`REFRESH`], which is all that older kernels understand of it. And it carries
-//! NTF_EXT_LEARNED: such a neighbour is not among those that the kernel counts and clears away when its table is full, as
-//! it is while somebody floods the segment with ARP.
+//! The dataplane speaks no ARP and no neighbour discovery, and since it takes its packets past
+//! Linux, Linux has no traffic of its own to learn from. So each next hop is entered as a managed
+//! neighbour (NTF_EXT_MANAGED, Linux 5.16), which the kernel probes by itself. The same request
+//! carries NTF_USE and is repeated every [`REFRESH`], which is all that older kernels understand of
+//! it. And it carries NTF_EXT_LEARNED: such a neighbour is not among those that the kernel counts
+//! and clears away when its table is full, as it is while somebody floods the segment with ARP.
 //!
-//! The kernel looks after managed neighbours every five seconds, and a change that nobody announces should
-//! show earlier. So those that are resolved are asked for every [`LOOK_AFTER`]; with the timers of a
-//! mirror tap (`timers.rs`), which let a neighbour pass for reachable for half a second or so, that makes
-//! Linux ask each of them about twice a second whether it is still there.
+//! The kernel looks after managed neighbours every five seconds, and a change that nobody announces
+//! should show earlier. So those that are resolved are asked for every [`LOOK_AFTER`]; with the
+//! timers of a mirror tap (`timers.rs`), which let a neighbour pass for reachable for half a second
+//! or so, that makes Linux ask each of them about twice a second whether it is still there.
 //!
 //! The servers' next hops are kept while the servers are configured. Those that workers ask for
-//! (clients and gateways on the link) are kept for [`KEEP`] after the last request, a gateway that answers
-//! as long as a route leads to it, and one that does not answer for [`KEEP_UNRESOLVED`] only; there are
-//! [`ON_DEMAND_MAX`] of them at most, and room for [`FOR_GATEWAYS`] more that are gateways. Of a route with
-//! several next hops all are kept, whether they answer or not, so that one that fails is known to, and one that
-//! comes back is noticed. A neighbour that the operator or a routing daemon entered is left alone: managing it
-//! would unset its permanence. All this is `plan.rs`; here it is carried out.
+//! (clients and gateways on the link) are kept for [`KEEP`] after the last request, a gateway that
+//! answers as long as a route leads to it, and one that does not answer for [`KEEP_UNRESOLVED`]
+//! only; there are [`ON_DEMAND_MAX`] of them at most, and room for [`FOR_GATEWAYS`] more that are
+//! gateways. Of a route with several next hops all are kept, whether they answer or not, so that
+//! one that fails is known to, and one that comes back is noticed. A neighbour that the operator or
+//! a routing daemon entered is left alone: managing it would unset its permanence. All this is
+//! `plan.rs`; here it is carried out.
 
 mod plan;
 
@@ -106,7 +107,8 @@ impl NeighbourKeeper {
         }
     }
 
-    /// Neighbours kept for servers, those kept for workers, and workers' requests that found no room.
+    /// Neighbours kept for servers, those kept for workers, and workers'
+    /// requests that found no room.
     #[must_use]
     pub fn counts(&self) -> (usize, usize, u64) {
         let on_demand = self.plan.on_demand();
@@ -133,7 +135,8 @@ impl NeighbourKeeper {
         }
     }
 
-    /// What the kernel refuses (an interface just went, the table is full) comes again at the next refresh.
+    /// What the kernel refuses (an interface just went, the table is full) comes
+    /// again at the next refresh.
     fn carry_out(&mut self, action: Action) {
         let done = match action {
             Action::Manage(hop) => self.enter(hop, true),

@@ -32,8 +32,8 @@ const DUMP_TRIES: u32 = 5;
 /// Room for events that wait for the watcher.
 const EVENT_BYTES: usize = 8 << 20;
 
-/// RTNLGRP_*: links, neighbours, IPv4 addresses, routes and rules, IPv6 addresses, routes and rules,
-/// next-hop objects (linux/rtnetlink.h).
+/// RTNLGRP_*: links, neighbours, IPv4 addresses, routes and rules, IPv6 addresses, routes and
+/// rules, next-hop objects (linux/rtnetlink.h).
 const GROUPS: [u32; 9] = [1, 3, 5, 7, 8, 9, 11, 19, 32];
 
 /// A socket for requests: one question, one answer.

@@ -1,8 +1,8 @@
 //! Network namespaces: doing something inside one without moving the caller.
 //!
-//! `setns` moves one thread. Each piece of work gets a thread of its own that moves, works and ends;
-//! what it returns (file descriptors, sockets) belongs to that namespace for ever and may be used
-//! from anywhere. A thread that pvs keeps never changes its namespace.
+//! `setns` moves one thread. Each piece of work gets a thread of its own that moves, works and
+//! ends; what it returns (file descriptors, sockets) belongs to that namespace for ever and may be
+//! used from anywhere. A thread that pvs keeps never changes its namespace.
 
 use crate::Error;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};

@@ -2,10 +2,10 @@
 //!
 //! A persistent tap in the namespace of the operator's choice, attached by name: its addresses,
 //! routes and index outlive pvsd, whatever kills it. While pvsd is away it has no carrier. What a
-//! new tap gets from its port are the hardware address, the MTU and the state up, and from `timers.rs` how
-//! Linux looks after neighbours there; on one that was
-//! there already the hardware address is set if it differs, and the MTU if it is more than the port can
-//! send, since the rest is the operator's. No offload is negotiated, so every frame carries complete checksums.
+//! new tap gets from its port are the hardware address, the MTU and the state up, and from
+//! `timers.rs` how Linux looks after neighbours there; on one that was there already the hardware
+//! address is set if it differs, and the MTU if it is more than the port can send, since the rest
+//! is the operator's. No offload is negotiated, so every frame carries complete checksums.
 
 use crate::netlink::Requests;
 use crate::{Error, Namespace, timers, tun};
@@ -19,8 +19,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a process that was just killed may take to let go of its tap: the kernel gives its memory
-/// back first, and closes its files then.
+/// How long a process that was just killed may take to let go of its tap: the kernel gives its
+/// memory back first, and closes its files then.
 const LET_GO: Duration = Duration::from_millis(500);
 
 /// What a mirror tap shall be.
@@ -48,8 +48,8 @@ impl MirrorTap {
     /// Attaches to the tap of this name, making it if there is none.
     ///
     /// # Errors
-    /// Another process is attached ([`Error::TapInUse`]), an interface of another kind has the name,
-    /// or the kernel refuses.
+    /// Another process is attached ([`Error::TapInUse`]), an interface of another kind has the
+    /// name, or the kernel refuses.
     pub fn open(namespace: &Namespace, config: &TapConfig) -> Result<Self, Error> {
         check_name(&config.name)?;
         let mut netlink = Requests::open(namespace)?;

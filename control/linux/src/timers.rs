@@ -1,9 +1,10 @@
 //! How Linux looks after the neighbours of a new mirror tap.
 //!
-//! A director's next hop that changes its hardware address without a word has to be found out: the traffic
-//! that would tell goes past Linux. With the kernel's own timers that takes from eight seconds to most of a
-//! minute; with these, and the reminders of `neighbour.rs`, it is about one second, for about two unicast
-//! requests a second to each neighbour in use. They are set on a tap that is new: later changes are the operator's.
+//! A director's next hop that changes its hardware address without a word has to be found out: the
+//! traffic that would tell goes past Linux. With the kernel's own timers that takes from eight
+//! seconds to most of a minute; with these, and the reminders of `neighbour.rs`, it is about one
+//! second, for about two unicast requests a second to each neighbour in use. They are set on a tap
+//! that is new: later changes are the operator's.
 
 use crate::{Error, Namespace};
 use std::fs;

@@ -44,7 +44,8 @@ pub(crate) fn attach(tun: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     }
     // SAFETY: TUNSETIFF reads and writes a struct ifreq, whose size the assertion above has pinned.
     let update = unsafe { Updater::<TUNSETIFF, Request>::new(&mut request) };
-    // SAFETY: the argument is the one of this opcode; the kernel checks that the file is a tun file.
+    // SAFETY: the argument is the one of this opcode; the kernel checks
+    // that the file is a tun file.
     unsafe { ioctl(tun, update) }?;
     Ok(())
 }

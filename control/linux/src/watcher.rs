@@ -1,9 +1,9 @@
 //! The watcher: keeps a [`Mirror`] equal to one namespace and says when it changed.
 //!
 //! It subscribes first and lists then, so nothing falls between. Bursts are merged: an update is
-//! made [`MERGE`] after the first event of a burst, or after as long as the last update took to make
-//! if that was longer, so that a router full of routes spends half of its time at most here. Lost
-//! events (ENOBUFS) are made good by listing everything anew.
+//! made [`MERGE`] after the first event of a burst, or after as long as the last update took to
+//! make if that was longer, so that a router full of routes spends half of its time at most here.
+//! Lost events (ENOBUFS) are made good by listing everything anew.
 
 use crate::mirror::{Doubts, ListedRoute};
 use crate::netlink::{Event, Events, Requests};
@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 /// How long a burst of events is collected.
 pub const MERGE: Duration = Duration::from_millis(10);
 
-/// The kernel tells of an interface that goes down before it flushes the routes: they are listed once
-/// more after this time.
+/// The kernel tells of an interface that goes down before it flushes the routes: they are listed
+/// once more after this time.
 const SETTLE: Duration = Duration::from_millis(250);
 
-/// How often everything is listed at most for the sake of events that could not be decoded: a kernel that
-/// sends such ones may go on doing so.
+/// How often everything is listed at most for the sake of events that could not be decoded: a
+/// kernel that sends such ones may go on doing so.
 const RELIST: Duration = Duration::from_secs(10);
 
 /// Overruns are told in the log this often at most.
@@ -120,13 +120,15 @@ impl Watcher {
         &self.mirror
     }
 
-    /// How often events were lost, because more came than were read; each time everything was listed anew.
+    /// How often events were lost, because more came than were read; each time
+    /// everything was listed anew.
     #[must_use]
     pub fn overruns(&self) -> u64 {
         self.overruns
     }
 
-    /// Messages of the kernel that could not be decoded. Where one was an event, everything was listed anew.
+    /// Messages of the kernel that could not be decoded. Where one was an event,
+    /// everything was listed anew.
     #[must_use]
     pub fn unread(&self) -> u64 {
         self.events.unread.count() + self.requests.unread.count()
@@ -233,8 +235,8 @@ impl Watcher {
         Ok(update)
     }
 
-    /// A tap that is gone is told first; what else has changed waits for the next call. What has to be
-    /// listed first is no ground for it.
+    /// A tap that is gone is told first; what else has changed waits for the next call. What has to
+    /// be listed first is no ground for it.
     fn tell_gone(&mut self) -> Result<(), Error> {
         if self.lost {
             return Ok(());

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A director's tap and a host's tap, and a thread that carries frames between them as a cable does.
+/// A director's tap and a host's tap, and a thread that carries frames
+/// between them as a cable does.
 struct Cable {
     director: Lab,
     host: Lab,

@@ -1,4 +1,5 @@
-//! Ten thousand routes and ten thousand neighbours: mirrored completely, right, and in bounded time.
+//! Ten thousand routes and ten thousand neighbours: mirrored completely,
+//! right, and in bounded time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -56,7 +57,8 @@ fn lab() -> (Lab, MirrorTap, Watcher) {
     let lab = Lab::new();
     let tap = lab.tap("pvs0");
     lab.ip("addr add 10.0.0.1/16 dev pvs0");
-    // Permanent ones do not count towards the kernel's limit (gc_thresh3), which is the whole machine's.
+    // Permanent ones do not count towards the kernel's limit (gc_thresh3),
+    // which is the whole machine's.
     let neighbours = (0..COUNT).map(host).map(|(address, lladdr)| {
         format!("neigh add {address} lladdr {lladdr} dev pvs0 nud permanent")
     });

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// A namespace with a tap (192.0.2.1/24, 2001:db8::1/64) and its watcher, which has listed everything.
+/// A namespace with a tap (192.0.2.1/24, 2001:db8::1/64) and its watcher,
+/// which has listed everything.
 fn lab() -> (Lab, MirrorTap, Watcher) {
     let lab = Lab::new();
     let tap = lab.tap("pvs0");

@@ -1,5 +1,5 @@
-//! What threads of pvsd tell of themselves, for whoever asks for its status: each writes on its own slot at
-//! its own pace, and nobody waits for anybody.
+//! What threads of pvsd tell of themselves, for whoever asks for its status: each writes on its own
+//! slot at its own pace, and nobody waits for anybody.
 
 use pvs_control::status::{LinuxView, PortView};
 use pvs_dataplane::stats::Totals;

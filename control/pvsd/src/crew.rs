@@ -59,8 +59,8 @@ pub struct Crew<'a> {
 }
 
 impl<'a> Crew<'a> {
-    /// Everything but the threads. The rules of the configuration are published: they are there from the
-    /// workers' first turn.
+    /// Everything but the threads. The rules of the configuration are published: they are there
+    /// from the workers' first turn.
     ///
     /// # Errors
     /// The kernel refuses netlink's sockets.

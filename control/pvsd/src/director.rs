@@ -72,7 +72,8 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     ended
 }
 
-/// The engine, its tables on huge pages where they can be had; these are given back with the second value.
+/// The engine, its tables on huge pages where they can be had; these are given
+/// back with the second value.
 fn engine(
     config: &Config,
     cores: &[usize],

@@ -1,9 +1,9 @@
 //! What Linux does to a mirror tap, carried over to its port: up and down, MTU, hardware addresses,
 //! promiscuity.
 //!
-//! A port takes what its driver can do. Where it can't, that is told once, and the tap is set back to what
-//! the port has, so that `ip link` tells the truth. Multicast is always received: Linux tells nobody
-//! which groups it joins, and drops what it has not joined.
+//! A port takes what its driver can do. Where it can't, that is told once, and the tap is set back
+//! to what the port has, so that `ip link` tells the truth. Multicast is always received: Linux
+//! tells nobody which groups it joins, and drops what it has not joined.
 
 use pvs_dpdk::{Device, DeviceError};
 use pvs_linux::{InterfaceState, MirrorTap};

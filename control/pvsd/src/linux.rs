@@ -1,4 +1,5 @@
-//! The threads that talk to Linux: one mirrors what it knows, one carries frames to and from its taps.
+//! The threads that talk to Linux: one mirrors what it knows, one carries
+//! frames to and from its taps.
 
 use crate::hands::Reach;
 use crate::recovery::Mirrors;

@@ -1,7 +1,7 @@
 //! pvsd, the director: arguments and configuration, DPDK, taps, threads, and their orderly end.
 //!
-//! The composition root: the one place that knows every crate. What it puts together is in [`director`];
-//! what it is told, in [`config`] and [`args`].
+//! The composition root: the one place that knows every crate. What it puts together is in
+//! [`director`]; what it is told, in [`config`] and [`args`].
 
 mod args;
 mod board;
@@ -60,8 +60,8 @@ fn lost_hugepages(error: &anyhow::Error) -> bool {
     matches!(cause, Some(pvs_dpdk::EalError::HugepagesTaken(_)))
 }
 
-/// The same command without hugepages, in this process's place and on the cores that it was given: DPDK can be
-/// started only once in a process. Returns only if that fails.
+/// The same command without hugepages, in this process's place and on the cores that it was given:
+/// DPDK can be started only once in a process. Returns only if that fails.
 fn start_anew(cores: &[usize]) -> anyhow::Error {
     let arguments = std::env::args_os().skip(1);
     let program = std::env::current_exe();

@@ -1,5 +1,5 @@
-//! The manual pages pvsd(8) and pvsd.toml(5): out of the command line's own table, and out of the example of the
-//! configuration, which the tests of `config` hold to the parser.
+//! The manual pages pvsd(8) and pvsd.toml(5): out of the command line's own table, and out of the
+//! example of the configuration, which the tests of `config` hold to the parser.
 
 use crate::args::Args;
 use anyhow::{Context, Result};
@@ -43,7 +43,8 @@ fn program() -> Result<String> {
     Ok(page)
 }
 
-/// Comments become paragraphs, sections headings, and keys what they are: `#key`, without a blank, is one that is not set.
+/// Comments become paragraphs, sections headings, and keys what they are: `#key`, without a
+/// blank, is one that is not set.
 fn file() -> String {
     let mut page = format!(
         ".TH PVSD.TOML 5 \"\" \"pvs {}\" \"File Formats\"\n.SH NAME\npvsd.toml \\- configuration of pvsd\n\

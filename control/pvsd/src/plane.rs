@@ -40,7 +40,8 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Publishes by `snapshots`, tells the servers' addresses to whoever keeps their next hops resolved.
+    /// Publishes by `snapshots`, tells the servers' addresses to whoever keeps
+    /// their next hops resolved.
     pub fn new(
         handles: Vec<Handle<Mbuf>>,
         shared: Servers,

@@ -135,8 +135,9 @@ fn namespace(port: &PortConfig) -> Result<Namespace> {
     })
 }
 
-/// Keeps the host's stack and other processes of pvs off a netdev that serves as a port. An XDP program takes the
-/// frames before the host sees them, but not while there is none; and DPDK does not ask whose one is that it replaces.
+/// Keeps the host's stack and other processes of pvs off a netdev that serves as a port. An XDP
+/// program takes the frames before the host sees them, but not while there is none; and DPDK does
+/// not ask whose one is that it replaces.
 fn guard(port: &PortConfig, mirror: &Namespace) -> Result<Option<IngressDrop>> {
     let Some(ifname) = port.netdev() else {
         return Ok(None);

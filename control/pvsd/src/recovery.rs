@@ -1,10 +1,11 @@
 //! The mirror taps and their namespace, when somebody deletes them under pvsd.
 //!
-//! A deleted tap is made again, with what it has from its port; the operator's addresses and routes are gone.
-//! A namespace whose name was deleted lives on while pvsd is in it; when there is one of that name again,
-//! pvsd moves there. Workers forward all the while by what is known.
+//! A deleted tap is made again, with what it has from its port; the operator's addresses and routes
+//! are gone. A namespace whose name was deleted lives on while pvsd is in it; when there is one of
+//! that name again, pvsd moves there. Workers forward all the while by what is known.
 //!
-//! What is to be done is decided here, and done by [`Hands`]; those that reach Linux are in `hands.rs`.
+//! What is to be done is decided here, and done by [`Hands`]; those that reach
+//! Linux are in `hands.rs`.
 
 use crate::ports::OpenPort;
 use pvs_dataplane::fib::PortIndex;
@@ -34,7 +35,8 @@ pub trait Hands {
     /// Where the namespace's name leads.
     fn named(&mut self, netns: &Self::Netns) -> Named<Self::Netns>;
 
-    /// Makes sure that the mirrors may be in a namespace, as far as the netdev behind a port is concerned.
+    /// Makes sure that the mirrors may be in a namespace, as far as the netdev
+    /// behind a port is concerned.
     fn may_hold(&mut self, netns: &Self::Netns, netdev: &str) -> Result<(), Error>;
 
     /// Attaches to a tap, which is made if there is none.

@@ -1,8 +1,9 @@
-//! Queues and steering: how many queues a port gets, what its NIC is asked to hash, and which of the three modes
-//! comes of it.
+//! Queues and steering: how many queues a port gets, what its NIC is asked to hash, and which of
+//! the three modes comes of it.
 //!
-//! `nic` is tried first, unless the operator says otherwise: every port must bring each client's packets by
-//! the queue of one worker, the same on all ports. Where that can't be had packets are handed over (`ring`).
+//! `nic` is tried first, unless the operator says otherwise: every port must bring each client's
+//! packets by the queue of one worker, the same on all ports. Where that can't be had packets
+//! are handed over (`ring`).
 
 use crate::config::{PortConfig, Role, SteeringConfig, name_of};
 use anyhow::{Result, bail, ensure};
@@ -19,8 +20,8 @@ pub fn random_key() -> Vec<u8> {
     words.flat_map(u64::to_ne_bytes).take(KEY_BYTES).collect()
 }
 
-/// The queues of a port: as many as there are workers, or as near to that as it can have. A worker without one
-/// sends by another's, and one that has several receives by them in turn.
+/// The queues of a port: as many as there are workers, or as near to that as it can have. A worker
+/// without one sends by another's, and one that has several receives by them in turn.
 ///
 /// # Errors
 /// It can't have as many as asked for.

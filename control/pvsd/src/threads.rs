@@ -1,7 +1,7 @@
 //! The threads: which there are, when pvsd is ready, how all of them end.
 //!
-//! The workers poll, one thread carries frames to and from Linux, one mirrors what Linux knows, one owns the
-//! store; main keeps watch. Any of them that ends early ends all.
+//! The workers poll, one thread carries frames to and from Linux, one mirrors what Linux knows, one
+//! owns the store; main keeps watch. Any of them that ends early ends all.
 
 use crate::args::Args;
 use crate::config::Config;

@@ -1,5 +1,5 @@
-//! What main looks after while the others work: the links of the ports, what Linux does to their mirrors, and
-//! whether the workers turn, and what they lose.
+//! What main looks after while the others work: the links of the ports, what Linux does to their
+//! mirrors, and whether the workers turn, and what they lose.
 //!
 //! Control calls to devices are made here only, by one thread.
 

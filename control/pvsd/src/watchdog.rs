@@ -1,7 +1,7 @@
 //! Notices workers that stand still, and says so once, and once when they are back.
 //!
-//! It asks no worker: a turn is counted by the worker itself, napping or not. It only speaks; edits name a
-//! worker that lags by themselves, and a full ring is a counted loss.
+//! It asks no worker: a turn is counted by the worker itself, napping or not. It only speaks; edits
+//! name a worker that lags by themselves, and a full ring is a counted loss.
 
 use pvs_dataplane::stats::WorkerStats;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// How long a worker may take to begin another turn.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Whoever has not looked for this long was asleep himself (a stopped process, a suspended machine), and
-/// knows nothing of the workers.
+/// Whoever has not looked for this long was asleep himself (a stopped process, a suspended
+/// machine), and knows nothing of the workers.
 const LOOK_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// What is to be told.

@@ -1,5 +1,6 @@
-//! The daemon as a process: what it says when it can't start, and its life from ready to SIGTERM, over a port
-//! of DPDK's that receives nothing. Needs root: it makes a network namespace of its own.
+//! The daemon as a process: what it says when it can't start, and its life from ready
+//! to SIGTERM, over a port of DPDK's that receives nothing. Needs root: it makes a
+//! network namespace of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

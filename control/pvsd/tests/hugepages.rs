@@ -1,6 +1,6 @@
-//! Hugepages that were free when pvsd counted them and are gone when DPDK takes them: pvsd starts all the
-//! same. A thief takes away what is free, again and again. Needs root; alone in its program, for it changes what
-//! all processes of the machine share.
+//! Hugepages that were free when pvsd counted them and are gone when DPDK takes them: pvsd starts
+//! all the same. A thief takes away what is free, again and again. Needs root; alone in its
+//! program, for it changes what all processes of the machine share.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! Interfaces of Linux over a real port: a veth's end that af_packet drives, a client on the other end.
-//! Groups, a macvlan as VRRP makes it, and a port that follows its mirror. Needs root.
+//! Interfaces of Linux over a real port: a veth's end that af_packet drives, a client on the other
+//! end. Groups, a macvlan as VRRP makes it, and a port that follows its mirror. Needs root.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,8 +14,8 @@ use common::{Daemon, Place, text};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Namespaces of the port's device and of a client, and pvsd between them: pvs0 is 10.78.0.1 and fd78::1, the
-/// client 10.78.0.2 and fd78::2.
+/// Namespaces of the port's device and of a client, and pvsd between them: pvs0 is 10.78.0.1 and
+/// fd78::1, the client 10.78.0.2 and fd78::2.
 struct Wire {
     place: Place,
     nic: String,

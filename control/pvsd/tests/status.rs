@@ -1,6 +1,6 @@
-//! What `pvsadm status` and `pvsadm drops` say of a running director, over a port with real frames: a client
-//! on the other end of a veth, a server that does not answer, one without a route, packets for Linux and
-//! packets that are dropped. Needs root: it makes network namespaces of its own.
+//! What `pvsadm status` and `pvsadm drops` say of a running director, over a port with real frames:
+//! a client on the other end of a veth, a server that does not answer, one without a route, packets
+//! for Linux and packets that are dropped. Needs root: it makes network namespaces of its own.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,7 +19,8 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Two further namespaces: of the device that is pvsd's port, and of a client, 10.77.0.2, on its other end.
+/// Two further namespaces: of the device that is pvsd's port, and of a client,
+/// 10.77.0.2, on its other end.
 struct Cable {
     nic: String,
     client: String,

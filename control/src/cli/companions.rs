@@ -1,5 +1,5 @@
-//! ipvsadm-save and ipvsadm-restore: ipvsadm's companions, which are scripts in its package and links
-//! to pvsadm here. They become the words of ipvsadm that the scripts call it with.
+//! ipvsadm-save and ipvsadm-restore: ipvsadm's companions, which are scripts in its package and
+//! links to pvsadm here. They become the words of ipvsadm that the scripts call it with.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use std::path::Path;
 pub(super) enum Companion {
     /// The same as this argument vector.
     Words(Vec<String>),
-    /// The same, with [`restored`] as its input. What is wrong with a line is told by the name of the program that
-    /// the script calls.
+    /// The same, with [`restored`] as its input. What is wrong with a line is told by the name of
+    /// the program that the script calls.
     Restore(Vec<String>),
     /// Its usage: `-h`, or an option that it does not have.
     Usage,
 }
 
-/// What ipvsadm-restore makes of its input: the table is cleared first, and lines that begin with `#`,
-/// which ipvsadm itself refuses, are passed over.
+/// What ipvsadm-restore makes of its input: the table is cleared first, and lines that begin with
+/// `#`, which ipvsadm itself refuses, are passed over.
 pub(super) fn restored(input: &str) -> String {
     let rules = input
         .split_inclusive('\n')

@@ -1,5 +1,5 @@
-//! `pvsadm mh`: how many slots the table of an mh service has, out of its options; and a service by its option alone,
-//! as pvsd.toml names it.
+//! `pvsadm mh`: how many slots the table of an mh service has, out of its options; and a service by
+//! its option alone, as pvsd.toml names it.
 
 use super::given::Given;
 use super::plan::{Plan, Show};

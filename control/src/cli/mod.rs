@@ -1,8 +1,9 @@
 //! The command line: ipvsadm's, to the byte, and pvsadm's own words ([`words`]).
 //!
 //! Two steps, [`tokens`] in the order in which they are written and then a validated
-//! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table ([`options`], of [`row`]s). [`run`](mod@run) puts
-//! them together with standard input, pvsd's answers and the exit status.
+//! [`Command`](crate::command::Command) ([`plan`](mod@plan)), out of one table
+//! ([`options`], of [`row`]s). [`run`](mod@run) puts them together with standard input,
+//! pvsd's answers and the exit status.
 
 mod answers;
 mod companions;

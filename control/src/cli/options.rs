@@ -1,8 +1,9 @@
 //! The option table: every option that ipvsadm takes, in one place. pvsadm's own words are in
 //! [`words`](super::words).
 //!
-//! What a [`Row`] holds is in [`row`](super::row). The order of the rows is the order in which legality is judged.
-//! A new option is a new row, and a new [`Tag`] that [`plan`](mod@super::plan) gives a meaning.
+//! What a [`Row`] holds is in [`row`](super::row). The order of the rows is the order in which
+//! legality is judged. A new option is a new row, and a new [`Tag`] that
+//! [`plan`](mod@super::plan) gives a meaning.
 
 use super::row::{Argument, Row, Tag, Verb, flag, info, option, required};
 use pvs_sched::config::{Method, Transport};

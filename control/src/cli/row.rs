@@ -1,5 +1,6 @@
-//! An option as data: its names, its argument, which commands it is legal with, the name by which messages
-//! call it, and its help. The tables are [`options`](super::options) and [`words`](super::words).
+//! An option as data: its names, its argument, which commands it is legal with, the name by which
+//! messages call it, and its help. The tables are [`options`](super::options) and
+//! [`words`](super::words).
 
 use pvs_sched::config::{Method, Transport};
 

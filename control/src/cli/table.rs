@@ -1,5 +1,6 @@
-//! A file of rules for `apply`, `diff` and `check`: services and servers as `-S` prints them, which is what `-R` reads,
-//! with comments. It says what there is to be, not what is to be done, so `-A` and `-a` are its only commands.
+//! A file of rules for `apply`, `diff` and `check`: services and servers as `-S` prints them, which
+//! is what `-R` reads, with comments. It says what there is to be, not what is to be done, so `-A`
+//! and `-a` are its only commands.
 
 use super::names::Names;
 use super::plan::{Plan, plan_options};

@@ -1,7 +1,7 @@
 //! Figures in eight digits.
 
-/// A figure in a column: eight digits at least with a blank before them; unless exact, what has more
-/// is cut to thousands, millions, milliards or billions.
+/// A figure in a column: eight digits at least with a blank before them; unless exact, what has
+/// more is cut to thousands, millions, milliards or billions.
 pub(super) fn figure(value: u64, exact: bool) -> String {
     let (divisor, unit) = match value {
         _ if exact => return format!(" {value:>8}"),

@@ -35,8 +35,8 @@ impl<'a> Labels<'a> {
         }
     }
 
-    /// `host:port`, the host in brackets if its address is of IPv6. The port has a name only under a
-    /// transport.
+    /// `host:port`, the host in brackets if its address is of IPv6. The port has a
+    /// name only under a transport.
     pub(super) fn label(&self, address: IpAddr, port: u16, transport: Option<Transport>) -> String {
         let host = self.host(address);
         let service = match transport {

@@ -248,7 +248,8 @@ fn five(figures: &Figures, exact: bool) -> String {
         .concat()
 }
 
-/// The transport under which the ports of a service's servers have names. A mark has none of its own.
+/// The transport under which the ports of a service's servers have names. A
+/// mark has none of its own.
 pub(super) const fn transport(key: &ServiceKey) -> Option<Transport> {
     match key {
         ServiceKey::Address { protocol, .. } => Some(*protocol),

@@ -74,8 +74,9 @@ const fn difference(a: u32, b: u32) -> Option<i32> {
     }
 }
 
-/// The difference of the first 32-bit words that differ. The first one's family says how many are compared; an
-/// address of the other has zeros behind its own: so a tunnel's end may come before or behind an IPv6 server.
+/// The difference of the first 32-bit words that differ. The first one's family says how many are
+/// compared; an address of the other has zeros behind its own: so a tunnel's end may come before
+/// or behind an IPv6 server.
 fn addresses(a: IpAddr, b: IpAddr) -> Option<i32> {
     let words = |address| match address {
         IpAddr::V4(address) => [address.to_bits(), 0, 0, 0],

@@ -1,7 +1,7 @@
 //! What an operator should look at, in sentences: the first lines of `status`, and its exit status.
 //!
-//! A state that a healthy director may be in for good is none: a service that waits for its address (a
-//! VRRP backup), a link that the driver cannot tell of, a rule of Linux that is not followed.
+//! A state that a healthy director may be in for good is none: a service that waits for its address
+//! (a VRRP backup), a link that the driver cannot tell of, a rule of Linux that is not followed.
 
 use super::{HopState, StatusView, WorkerState};
 

@@ -49,7 +49,8 @@ pub struct WorkerView {
     pub taken_over: u64,
     /// Connections in its tables.
     pub connections: u64,
-    /// The version of the configuration that it uses; absent while it sleeps, and then the newest is next.
+    /// The version of the configuration that it uses; absent while it sleeps, and
+    /// then the newest is next.
     pub config_seen: Option<u64>,
     /// The version of the forwarding information that it uses; likewise.
     pub forwarding_seen: Option<u64>,

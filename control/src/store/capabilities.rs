@@ -1,5 +1,6 @@
-//! What the running director can do, told by the composition root. The store takes every command that the kernel
-//! takes; what the director, started as it was, could only ignore is refused here, in one sentence.
+//! What the running director can do, told by the composition root. The store takes every
+//! command that the kernel takes; what the director, started as it was, could only ignore is
+//! refused here, in one sentence.
 
 use crate::reply::Feature;
 use pvs_sched::config::{Method, ServerConfig};

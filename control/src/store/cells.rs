@@ -2,9 +2,9 @@
 //! another server.
 //!
 //! A worker never writes a cell back to zero, and control writes none at all: a server's statistics
-//! are the cell's less a base. A removed server keeps its cell while connections refer to it, and for
-//! as long as the kernel's trash remembers it; added again to a service of the same name it takes its
-//! old cell, and with it its live connections, back.
+//! are the cell's less a base. A removed server keeps its cell while connections refer to it, and
+//! for as long as the kernel's trash remembers it; added again to a service of the same name it
+//! takes its old cell, and with it its live connections, back.
 
 use super::estimate::Estimator;
 use crate::limits::TRASH_PERIODS;

@@ -1,4 +1,5 @@
-//! What would become of a packet: the same questions in the same order as a worker's, and nothing changes.
+//! What would become of a packet: the same questions in the same order as a
+//! worker's, and nothing changes.
 
 use super::slots::is_maglev;
 use super::{Store, is_local};

@@ -1,8 +1,8 @@
-//! What the store tells of services: what they and their servers have counted, by how much that grows, and
-//! what a listing shows of them.
+//! What the store tells of services: what they and their servers have counted, by how much that
+//! grows, and what a listing shows of them.
 //!
-//! Workers' counters only grow. A statistic is a difference: the sum over a service's servers, those that have left
-//! included, less what the sum was at the last `-Z`.
+//! Workers' counters only grow. A statistic is a difference: the sum over a service's servers,
+//! those that have left included, less what the sum was at the last `-Z`.
 
 use super::cells::{self, CellBook};
 use super::estimate::Estimator;

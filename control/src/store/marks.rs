@@ -12,7 +12,8 @@ impl Store {
         self.next.marks.rules().to_vec()
     }
 
-    /// Puts a rule before the one that has this number, counted from 1; behind all others if none is given.
+    /// Puts a rule before the one that has this number, counted from 1; behind all
+    /// others if none is given.
     pub(super) fn add_mark(&mut self, at: Option<u32>, rule: &MarkRule) -> Result<(), Refusal> {
         let mut rules = self.marks();
         let place = match at {

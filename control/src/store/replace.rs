@@ -1,7 +1,8 @@
 //! `apply`: rules as a whole in place of the running ones, by the fewest commands, or not at all.
 //!
-//! What stays is left alone: a server that is among both keeps its place in the list, its counters and its
-//! connections. A trial on a copy comes first, so that a rule that is refused has changed nothing.
+//! What stays is left alone: a server that is among both keeps its place in the list, its
+//! counters and its connections. A trial on a copy comes first, so that a rule that is
+//! refused has changed nothing.
 
 use super::Store;
 use crate::command::{Command, Rule, ServiceRequest};
@@ -12,7 +13,8 @@ use pvs_sched::config::{ServerConfig, ServerKey, ServiceConfig, ServiceKey};
 use std::collections::HashSet;
 
 impl Store {
-    /// Makes these rules the running ones, unless it is only to be told how; the commands that do it.
+    /// Makes these rules the running ones, unless it is only to be told how;
+    /// the commands that do it.
     pub(super) fn replace(
         &mut self,
         rules: &[Rule],

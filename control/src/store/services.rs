@@ -107,7 +107,8 @@ impl Store {
             scheduler,
             flags: request.flags,
             persistence: request.persistence,
-            // The kernel keeps it without persistence too; a table does not show it then, the rules do.
+            // The kernel keeps it without persistence too; a table does not
+            // show it then, the rules do.
             engine: request.engine.clone(),
         };
         if !is_legal(&config) {

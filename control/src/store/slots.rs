@@ -1,5 +1,6 @@
-//! How many slots the tables of mh services have: what `pvsadm mh` changes. ipvsadm's commands know nothing of it, so
-//! the number belongs to a service's name and holds for whatever service has that name next.
+//! How many slots the tables of mh services have: what `pvsadm mh` changes. ipvsadm's commands
+//! know nothing of it, so the number belongs to a service's name and holds for whatever
+//! service has that name next.
 
 use super::Store;
 use crate::reply::{Refusal, SlotsView};
@@ -7,8 +8,8 @@ use pvs_sched::limits::SERVICES_MAX;
 use pvs_sched::{MhSlots, SchedulerName, Service, ServiceKey};
 
 impl Store {
-    /// Remembers a number for the service of this name, whether there is one or not: what pvsd.toml says. There is
-    /// none yet when it is read.
+    /// Remembers a number for the service of this name, whether there is one or not: what pvsd.toml
+    /// says. There is none yet when it is read.
     ///
     /// # Errors
     /// [`Refusal::Full`]: as many names are remembered as there can be services.
@@ -39,8 +40,8 @@ impl Store {
         Ok(())
     }
 
-    /// The number of one service of scheduler mh; or of all there are, and behind them the names that have one and are
-    /// no such service's.
+    /// The number of one service of scheduler mh; or of all there are, and behind them the names
+    /// that have one and are no such service's.
     pub(super) fn list_slots(&self, key: Option<&ServiceKey>) -> Result<Vec<SlotsView>, Refusal> {
         let view = |service: &Service| SlotsView {
             service: service.config.key,

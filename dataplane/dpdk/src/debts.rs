@@ -1,8 +1,9 @@
-//! Hugepages that pvs processes owe the kernel: a note for each reservation, on a file system that a boot
-//! empties. A killed process leaves its note, and the next one that reserves takes the debt over.
+//! Hugepages that pvs processes owe the kernel: a note for each reservation, on a file
+//! system that a boot empties. A killed process leaves its note, and the next one that
+//! reserves takes the debt over.
 //!
-//! Read and written under the lock of `hugepages.rs`. Notes are a courtesy: where they can't be written, what
-//! a killed process added stays added.
+//! Read and written under the lock of `hugepages.rs`. Notes are a courtesy: where they can't be
+//! written, what a killed process added stays added.
 
 use crate::process::Process;
 use std::fs;

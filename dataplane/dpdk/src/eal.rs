@@ -78,8 +78,8 @@ pub enum EalError {
     /// Hugepages were required.
     #[error("{0}")]
     Hugepages(String),
-    /// Hugepages were preferred and free, and others took them before DPDK did. Another process can start it
-    /// without.
+    /// Hugepages were preferred and free, and others took them before DPDK did. Another
+    /// process can start it without.
     #[error("hugepages were free and then taken by others: {0}")]
     HugepagesTaken(String),
     /// rte_eal_init failed.
@@ -123,8 +123,8 @@ impl Eal {
         })?;
         let memory = memory(config)?;
         let arguments = arguments(config, memory.is_some(), &affinity.cpus())?;
-        // DPDK's own threads get the caller's CPUs less those of lcores, or lcore 0's if none is left:
-        // with the caller on lcore 0's CPUs these are what is left, and no other.
+        // DPDK's own threads get the caller's CPUs less those of lcores, or lcore 0's if none is
+        // left: with the caller on lcore 0's CPUs these are what is left, and no other.
         let own = match config.cpus.as_slice() {
             [] => Ok(()),
             cpus => Affinity::of(cpus).apply(),

@@ -1,11 +1,11 @@
 //! Hugepages: are there enough free ones, and if not, may 2 MiB pages be added.
 //!
 //! DPDK cannot be started a second time in a process, so whether it will get its memory has to be
-//! known before. The check and the start are held together by a lock, so that two pvs processes do not count
-//! the same pages. It is a file below /run: the kernel's own control file is another one in each network
-//! namespace that `ip netns exec` has entered. What was added is taken away at
-//! exit; what a killed process had added, at the exit of the next one (`debts.rs`). Not a mount helper: DPDK
-//! runs with `--in-memory`, which needs no hugetlbfs.
+//! known before. The check and the start are held together by a lock, so that two pvs processes do
+//! not count the same pages. It is a file below /run: the kernel's own control file is another one
+//! in each network namespace that `ip netns exec` has entered. What was added is taken away at
+//! exit; what a killed process had added, at the exit of the next one (`debts.rs`). Not a mount
+//! helper: DPDK runs with `--in-memory`, which needs no hugetlbfs.
 
 #![allow(unsafe_code)]
 

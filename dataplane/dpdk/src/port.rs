@@ -58,8 +58,8 @@ impl DpdkPort {
         }
     }
 
-    /// The ports for so many workers, of all those of a device: where there are more, each worker receives by
-    /// several queues in turn, and sends by the first of them.
+    /// The ports for so many workers, of all those of a device: where there are more, each worker
+    /// receives by several queues in turn, and sends by the first of them.
     #[must_use]
     pub fn shared(mut all: Vec<Self>, workers: usize) -> Vec<Self> {
         let queues = all.len();
@@ -82,7 +82,8 @@ impl DpdkPort {
     /// The driver's object for one of this port's queues.
     #[inline]
     fn queue_of(queues: dpdk_sys::rte_ethdev_qdata, queue: usize) -> *mut c_void {
-        // SAFETY: a started device has an element for each queue that was set up, as this port's were.
+        // SAFETY: a started device has an element for each queue that was set
+        // up, as this port's were.
         unsafe { *queues.data.wrapping_add(queue) }
     }
 
@@ -109,8 +110,8 @@ impl Port for DpdkPort {
     type Buf = Mbuf;
     type Pool = Mempool;
 
-    // Not inlined, here and in `tx`: once a burst it costs nothing, and the calls through the driver's
-    // pointers stay in functions of a known name for the check of the poll loop.
+    // Not inlined, here and in `tx`: once a burst it costs nothing, and the calls through the
+    // driver's pointers stay in functions of a known name for the check of the poll loop.
     #[inline(never)]
     fn rx(&mut self, batch: &mut Batch<Mbuf>) {
         let queue = self.rx_turn();

@@ -39,8 +39,8 @@ impl Process {
     }
 }
 
-/// The 22nd field of /proc/PID/stat, the 20th behind the name's bracket; none of one that is dead, and that
-/// its parent has not asked about yet.
+/// The 22nd field of /proc/PID/stat, the 20th behind the name's bracket; none of one that is dead,
+/// and that its parent has not asked about yet.
 pub(crate) fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

@@ -168,8 +168,8 @@ impl<T> Publisher<T> {
         self.retired.len()
     }
 
-    /// The version that each reader, in the order of `channel`'s list, refers to: `None` for one that
-    /// is offline, 0 for one that is just coming online. For people: what it says may be over.
+    /// The version that each reader, in the order of `channel`'s list, refers to: `None` for one
+    /// that is offline, 0 for one that is just coming online. For people: what it says may be over.
     pub fn seen(&self) -> impl Iterator<Item = Option<u64>> {
         let floors = self.seen.iter().map(|seen| seen.floor());
         floors.map(|floor| Some(floor).filter(|version| *version != u64::MAX))
@@ -253,8 +253,9 @@ impl<T> Reader<T> {
         self.version
     }
 
-    /// Where the words lie that publisher and reader share: the newest value's, which the publisher writes
-    /// and all readers load, and the seen one, which this reader alone writes. For checks of the layout.
+    /// Where the words lie that publisher and reader share: the newest value's, which the
+    /// publisher writes and all readers load, and the seen one, which this reader alone writes.
+    /// For checks of the layout.
     pub fn places(&self) -> [Range<usize>; 2] {
         let newest = std::ptr::from_ref(&self.shared.newest);
         let seen = Arc::as_ptr(&self.seen);

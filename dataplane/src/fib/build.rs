@@ -95,8 +95,8 @@ impl FibBuilder {
         Self::default()
     }
 
-    /// Another interface; they are numbered in the order of the calls. Of several on one port and VLAN the
-    /// first receives; the others, as macvlans are, only send.
+    /// Another interface; they are numbered in the order of the calls. Of several on one port and
+    /// VLAN the first receives; the others, as macvlans are, only send.
     pub fn interface(&mut self, interface: Interface) -> InterfaceIndex {
         self.interfaces.push(interface);
         InterfaceIndex(u16::try_from(self.interfaces.len() - 1).unwrap_or(u16::MAX))
@@ -160,8 +160,8 @@ impl FibBuilder {
         }
     }
 
-    /// An address of Linux's own that packets may be sent from, in the kernel's order. It makes nothing
-    /// local: that is a route's doing.
+    /// An address of Linux's own that packets may be sent from, in the kernel's order. It makes
+    /// nothing local: that is a route's doing.
     pub fn own_address<F: BuilderFamily>(&mut self, address: OwnAddress<F::Addr>) -> &mut Self {
         F::add_own(self, address);
         self

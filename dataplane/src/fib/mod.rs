@@ -1,9 +1,10 @@
-//! Forwarding information: interfaces, routes and next hops as workers see them, one immutable value.
+//! Forwarding information: interfaces, routes and next hops as workers see
+//! them, one immutable value.
 //!
-//! pvs-linux mirrors it from netlink and publishes it whole, with a version of its own; a connection
-//! caches its next hop together with that version. A route look-up is a binary search over ranges
-//! that do not overlap: the longest-prefix match was made when the table was built. The kernel's
-//! local table comes first, as rule 0 has it, whatever the length of its prefixes.
+//! pvs-linux mirrors it from netlink and publishes it whole, with a version of its own; a
+//! connection caches its next hop together with that version. A route look-up is a binary search
+//! over ranges that do not overlap: the longest-prefix match was made when the table was built. The
+//! kernel's local table comes first, as rule 0 has it, whatever the length of its prefixes.
 
 mod build;
 mod paint;
@@ -212,8 +213,8 @@ impl Fib {
         F::routes(self).next_hop(dst)
     }
 
-    /// Longest packet that the way to an address takes, whether its next hop is resolved or not: what its
-    /// interface and its route allow. 65,535 where there is no way.
+    /// Longest packet that the way to an address takes, whether its next hop is resolved or not:
+    /// what its interface and its route allow. 65,535 where there is no way.
     #[must_use]
     pub fn mtu<F: FibFamily>(&self, dst: F::Addr) -> u16 {
         let interface = self.next_hop::<F>(dst).map(|(interface, _)| interface);
@@ -231,8 +232,8 @@ impl Fib {
         F::routes(self).is_local(dst)
     }
 
-    /// The address that Linux would send from to this destination; `None` where there is no way out by a
-    /// port, or no address to send from.
+    /// The address that Linux would send from to this destination; `None` where there is no way out
+    /// by a port, or no address to send from.
     #[must_use]
     pub fn source<F: FibFamily>(&self, dst: F::Addr) -> Option<F::Addr> {
         F::routes(self).source(dst)

@@ -1,5 +1,5 @@
-//! The longest-prefix match, made when the table is built: routes are painted over each other, short prefixes
-//! first and the kernel's local table last, into ranges that do not overlap.
+//! The longest-prefix match, made when the table is built: routes are painted over each other,
+//! short prefixes first and the kernel's local table last, into ranges that do not overlap.
 
 use super::routes::{Range, WayIndex};
 use super::{Target, Way};

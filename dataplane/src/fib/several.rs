@@ -1,16 +1,16 @@
 //! Routes with several next hops: which of them a destination takes.
 //!
-//! A destination's hash picks one of [`BUCKETS`], and each bucket has a next hop, chosen when the table
-//! is built by weighted rendezvous: every next hop draws a lot for every bucket, from its own identity
-//! alone, and the best lot among the usable ones wins. So shares follow weights; a next hop that fails
-//! gives away its own destinations and no other's, and gets the same ones back.
+//! A destination's hash picks one of [`BUCKETS`], and each bucket has a next hop, chosen when the
+//! table is built by weighted rendezvous: every next hop draws a lot for every bucket, from its own
+//! identity alone, and the best lot among the usable ones wins. So shares follow weights; a next
+//! hop that fails gives away its own destinations and no other's, and gets the same ones back.
 
 use super::{Interface, InterfaceIndex};
 use pvs_proto::Address;
 use std::collections::BTreeMap;
 
-/// Shares of the destinations: weights are kept to one part in so many, and next hops beyond as many
-/// get nothing.
+/// Shares of the destinations: weights are kept to one part in so many, and next hops
+/// beyond as many get nothing.
 pub const BUCKETS: usize = 256;
 
 /// One next hop of several.

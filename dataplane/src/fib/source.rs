@@ -1,10 +1,10 @@
 //! Which address Linux would send from: what a route without a preferred source leaves open.
 //!
-//! IPv4 as `inet_select_addr` has it: of the exit's primary addresses the one whose prefix holds the
-//! gateway, else the first; an exit without any borrows the first of another interface. IPv6 as
-//! `ipv6_dev_get_saddr` has it, which is RFC 6724 section 5: scope, deprecation, the exit's own, label,
-//! longest prefix. Of each interface, and of all others together, [`CANDIDATES_MAX`] IPv6 addresses are
-//! looked at.
+//! IPv4 as `inet_select_addr` has it: of the exit's primary addresses the one whose prefix holds
+//! the gateway, else the first; an exit without any borrows the first of another interface. IPv6 as
+//! `ipv6_dev_get_saddr` has it, which is RFC 6724 section 5: scope, deprecation, the exit's own,
+//! label, longest prefix. Of each interface, and of all others together, [`CANDIDATES_MAX`] IPv6
+//! addresses are looked at.
 
 use super::InterfaceIndex;
 use pvs_proto::Address;
@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 /// IPv6 addresses of one interface that are compared for a destination, at most.
 pub const CANDIDATES_MAX: usize = 64;
 
-/// An address of Linux's own that packets may be sent from: an IPv4 primary one, or an IPv6 one that
-/// duplicate address detection has passed.
+/// An address of Linux's own that packets may be sent from: an IPv4 primary one, or an IPv6 one
+/// that duplicate address detection has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnAddress<A> {
     /// Its interface; `None` for one that is no exit of pvs, as lo.
@@ -135,7 +135,8 @@ impl Rank {
         let (src, to) = (own.address.bits(), dst.bits());
         let common = (src ^ to).leading_zeros();
         Self {
-            // Rule 2: the smallest scope that reaches. There are two, so it is the destination's own.
+            // Rule 2: the smallest scope that reaches. There are two, so it
+            // is the destination's own.
             scope: own.link_scope == is_link_local(to),
             preferred: !own.deprecated,
             on_exit: own.interface == Some(exit),

@@ -264,7 +264,8 @@ proptest! {
             let naive = routes.iter().rev()
                 .filter(|(p, len, _)| Addr4(*p).masked(*len) == Addr4(probe).masked(*len))
                 .max_by_key(|(_, len, _)| *len);
-            // Of equal lengths the later call wins: max_by_key takes the last, so compare prefixes only.
+            // Of equal lengths the later call wins: max_by_key takes the last,
+            // so compare prefixes only.
             let naive = naive.map(|(_, len, _)| *len);
             let best = naive.and_then(|len| routes.iter().rev()
                 .find(|(p, l, _)| *l == len && Addr4(*p).masked(len) == Addr4(probe).masked(len)));

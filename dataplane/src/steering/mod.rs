@@ -1,13 +1,15 @@
 //! Which worker a connection belongs to.
 //!
-//! A connection has one worker, which alone writes its entry. The owner follows from the client's
-//! endpoint (address and port), which a request has as its source and a translated reply as its
-//! destination, so both directions meet the same worker. How packets get there is one of three modes:
+//! A connection has one worker, which alone writes its entry. The owner follows from the
+//! client's endpoint (address and port), which a request has as its source and a
+//! translated reply as its destination, so both directions meet the same worker. How
+//! packets get there is one of three modes:
 //!
-//! - [`Mode::Nic`]: the NIC hashes the client's endpoint and chooses the queue. The same hash is computed
-//!   here for packets without a connection; one that the NIC brought to another worker is handed over.
-//! - [`Mode::Rxq`]: the worker of the queue owns what arrives on it. Both directions meet only if replies
-//!   do not pass the director, so there is no masquerading.
+//! - [`Mode::Nic`]: the NIC hashes the client's endpoint and chooses the queue. The same
+//!   hash is computed here for packets without a connection; one that the NIC brought to
+//!   another worker is handed over.
+//! - [`Mode::Rxq`]: the worker of the queue owns what arrives on it. Both directions meet only if
+//!   replies do not pass the director, so there is no masquerading.
 //! - [`Mode::Ring`]: a hash of our own; whoever receives a packet hands it over to its owner.
 
 mod toeplitz;
@@ -122,8 +124,8 @@ impl Steering {
         }
     }
 
-    /// The worker that collects the pieces of a datagram, which is named by its source, destination and
-    /// identification; `None` if it is whoever receives them.
+    /// The worker that collects the pieces of a datagram, which is named by its source, destination
+    /// and identification; `None` if it is whoever receives them.
     pub fn collector<A: Address>(&self, src: A, dst: A, id: u32) -> Option<WorkerIndex> {
         if matches!(self.spread, Spread::Alone | Spread::Rxq) {
             return None;
@@ -132,8 +134,8 @@ impl Steering {
         Some(WorkerIndex(share(word, self.workers)))
     }
 
-    /// The owner of a packet's connection; `None` if it is whoever receives it. A packet to a local address
-    /// is a request: its client is the source.
+    /// The owner of a packet's connection; `None` if it is whoever receives it. A packet to a local
+    /// address is a request: its client is the source.
     #[inline]
     pub fn owner_of<F: Family>(
         &self,

@@ -1,8 +1,8 @@
 //! The hash by which NICs choose a receive queue (Toeplitz), over a client's endpoint.
 //!
-//! It is computed for packets that have no connection yet, and for those that Linux sends: what the NIC
-//! has brought to the right worker is found in its table without it. One table look-up for each byte
-//! of the endpoint.
+//! It is computed for packets that have no connection yet, and for those that Linux sends: what
+//! the NIC has brought to the right worker is found in its table without it. One table look-up for
+//! each byte of the endpoint.
 
 use super::WorkerIndex;
 use pvs_proto::{Address, Endpoint};
@@ -20,8 +20,8 @@ pub struct Toeplitz {
 }
 
 impl Toeplitz {
-    /// From a key, of which the first 22 bytes matter, and the NIC's indirection table; `None` if the key
-    /// is shorter, or the table's length no power of two.
+    /// From a key, of which the first 22 bytes matter, and the NIC's indirection table; `None` if
+    /// the key is shorter, or the table's length no power of two.
     #[must_use]
     pub fn new(key: &[u8], queues: Vec<u16>) -> Option<Self> {
         if key.len() < ENDPOINT_MAX + 4 || !queues.len().is_power_of_two() {

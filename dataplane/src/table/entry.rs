@@ -1,7 +1,7 @@
 //! One connection: 64 bytes for IPv4, everything the established path needs in one cache line.
 //!
-//! IPv6 entries have the same fields in 128 bytes. The layout is fixed (`repr(C)`), because the arena
-//! may be adopted by a later process; a test prints it.
+//! IPv6 entries have the same fields in 128 bytes. The layout is fixed (`repr(C)`), because the
+//! arena may be adopted by a later process; a test prints it.
 
 use super::Tuple;
 use super::index::Direction;
@@ -103,7 +103,8 @@ pub struct Entry<F: Family> {
     pub client: F::Addr,
     /// The virtual address.
     pub virtual_: F::Addr,
-    /// The real server's address; unspecified if it is of the other family, which a tunnel's may be.
+    /// The real server's address; unspecified if it is of the other family,
+    /// which a tunnel's may be.
     pub server: F::Addr,
     /// The client's port.
     pub client_port: u16,
@@ -128,7 +129,8 @@ pub struct Entry<F: Family> {
     /// Packets from the client, wrapping.
     pub packets: u32,
     pub(super) hop: u32,
-    /// The version of the forwarding information that [`next_hop`](Self::next_hop) belongs to; 0 is none.
+    /// The version of the forwarding information that
+    /// [`next_hop`](Self::next_hop) belongs to; 0 is none.
     pub hop_version: u32,
     pub(super) wheel_prev: u32,
     pub(super) wheel_next: u32,
@@ -211,7 +213,8 @@ impl<F: Family> Entry<F> {
         self.template = template.0;
     }
 
-    /// The next hop towards the client, if it belongs to this version of the forwarding information.
+    /// The next hop towards the client, if it belongs to this version of
+    /// the forwarding information.
     #[inline]
     #[must_use]
     pub fn next_hop(&self, version: u32) -> Option<HopIndex> {

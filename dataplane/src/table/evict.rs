@@ -1,8 +1,8 @@
 //! What goes when the table is full: a stated order, found by a hand that goes round the arena.
 //!
-//! A call looks at a bounded number of entries and takes the first of the lowest class among them. In
-//! a flood nearly every entry is of the lowest class, so one look finds it; established connections
-//! that carry data are never evicted.
+//! A call looks at a bounded number of entries and takes the first of the lowest class among them.
+//! In a flood nearly every entry is of the lowest class, so one look finds it; established
+//! connections that carry data are never evicted.
 
 use super::entry::{Entry, Flags};
 use crate::slab::Slab;

@@ -1,5 +1,5 @@
-//! The table's own hash: keyed, and not linear, unlike Toeplitz, so that nobody who lacks the keys can
-//! make up tuples that meet in one bucket.
+//! The table's own hash: keyed, and not linear, unlike Toeplitz, so that nobody who lacks the keys
+//! can make up tuples that meet in one bucket.
 //!
 //! Each step multiplies two keyed words to 128 bits and folds the halves together.
 

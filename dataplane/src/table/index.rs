@@ -210,8 +210,8 @@ impl Index {
         self.buckets.get(self.second_at(hash)).and_then(in_bucket)
     }
 
-    /// False if both buckets are full and nothing in them can move. `hash_of` tells the hash of a slot
-    /// that is in the index.
+    /// False if both buckets are full and nothing in them can move. `hash_of` tells the hash of a
+    /// slot that is in the index.
     pub(super) fn insert(&mut self, hash: u64, slot: Slot, hash_of: impl Fn(Slot) -> u64) -> bool {
         let (first, second) = (self.first_at(hash), self.second_at(hash));
         if self.put(first, hash, slot) || self.put(second, hash, slot) {

@@ -1,10 +1,10 @@
 //! The connection table of one worker and one address family.
 //!
 //! An [`Index`](index::Index) of cache-line buckets over an arena of fixed [`Entry`]s, a timer
-//! [`Wheel`](wheel::Wheel) through the entries, and a policy for the day the table is full. It never
-//! grows, has one writer, and every call's work is bounded. Entries are found by the tuple of a
-//! packet as it is on the wire: a request by client and virtual endpoint, and under NAT a reply by
-//! server and client endpoint, in a second index slot.
+//! [`Wheel`](wheel::Wheel) through the entries, and a policy for the day the table is full. It
+//! never grows, has one writer, and every call's work is bounded. Entries are found by the tuple of
+//! a packet as it is on the wire: a request by client and virtual endpoint, and under NAT a reply
+//! by server and client endpoint, in a second index slot.
 
 mod entry;
 mod evict;
@@ -281,8 +281,8 @@ impl<F: Family> Table<F> {
         }
     }
 
-    /// Moves an entry to its own deadline in the wheel. Needed only when the deadline came nearer; one
-    /// that moved away is found late and put off then.
+    /// Moves an entry to its own deadline in the wheel. Needed only when the deadline came nearer;
+    /// one that moved away is found late and put off then.
     pub fn reschedule(&mut self, at: EntryIndex, now: Ticks) {
         self.wheel.unlink(&mut self.arena, at.0);
         self.wheel.link(&mut self.arena, at.0, now);
@@ -303,8 +303,8 @@ impl<F: Family> Table<F> {
         Some(entry)
     }
 
-    /// Takes out one entry whose time has come, if there is one; `budget` is the work still allowed and
-    /// goes down to 0.
+    /// Takes out one entry whose time has come, if there is one; `budget` is the work still
+    /// allowed and goes down to 0.
     pub fn expire(&mut self, now: Ticks, budget: &mut u32) -> Option<Entry<F>> {
         let at = self.wheel.due(&mut self.arena, now, budget)?;
         self.remove(EntryIndex(at))

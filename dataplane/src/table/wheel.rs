@@ -1,8 +1,8 @@
 //! Expiry: a timer wheel of doubly linked lists through the entries themselves.
 //!
 //! A packet only writes its entry's deadline; an entry is put off when its old place in the wheel
-//! comes round. The wheel turns once in 1,048 s, so that every deadline but a long `--set` or `-p` has
-//! a place of its own; a longer one goes round again. An entry leaves at most 64 ms after its
+//! comes round. The wheel turns once in 1,048 s, so that every deadline but a long `--set` or `-p`
+//! has a place of its own; a longer one goes round again. An entry leaves at most 64 ms after its
 //! deadline (the kernel's own wheel is later), and one call does a bounded amount of work.
 
 use super::entry::{Entry, NIL};
@@ -25,7 +25,8 @@ const PLACES_BUDGET: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Wheel {
     heads: Apart<u32>,
-    /// The next place to be looked at, as an instant in units of [`SPAN`]; `None` before the first call.
+    /// The next place to be looked at, as an instant in units of [`SPAN`];
+    /// `None` before the first call.
     turn: Option<u32>,
 }
 

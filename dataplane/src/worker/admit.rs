@@ -1,4 +1,5 @@
-//! The first stage: parse each frame, see who it is for, hash what may be balanced and bring its bucket near.
+//! The first stage: parse each frame, see who it is for, hash what may be balanced
+//! and bring its bucket near.
 
 use super::lane::{Item, Lane, Lanes, Verdict, Verdicts};
 use super::schedule;

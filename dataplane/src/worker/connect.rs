@@ -1,7 +1,7 @@
 //! A connection begins: a server is picked, or a template names it, and an entry is made.
 //!
-//! As `ip_vs_schedule` and `ip_vs_sched_persist`. A packet of one-packet scheduling gets an entry too, which lives as
-//! long as the packet is in hand and is in no table.
+//! As `ip_vs_schedule` and `ip_vs_sched_persist`. A packet of one-packet scheduling gets an entry
+//! too, which lives as long as the packet is in hand and is in no table.
 
 use super::View;
 use super::decide::{advance, began, ended, established};
@@ -92,7 +92,8 @@ pub(super) fn connect<F: HopFamily, B: Buf>(
     }
 }
 
-/// Begins the connection that an ICMP error is about (`schedule_icmp`); `item` is a packet from its client as it would be.
+/// Begins the connection that an ICMP error is about (`schedule_icmp`); `item` is a packet from
+/// its client as it would be.
 #[cold]
 #[inline(never)]
 pub(super) fn begin<F: HopFamily, B: Buf>(
@@ -165,8 +166,8 @@ const fn own_port(config: &ServerConfig, wanted: u16) -> u16 {
     }
 }
 
-/// The server of the client's template, or one that is picked and remembered. The template's stripe is held
-/// meanwhile: another worker that asks for the same one waits for the answer.
+/// The server of the client's template, or one that is picked and remembered. The template's stripe
+/// is held meanwhile: another worker that asks for the same one waits for the answer.
 #[cold]
 #[inline(never)]
 fn remembered<'a, F: HopFamily>(
@@ -217,8 +218,8 @@ fn remembered<'a, F: HopFamily>(
     })
 }
 
-/// What the service's engine goes by. A packet that it can't read begins no connection, as in the kernel. Of a datagram in
-/// pieces it reads the first one.
+/// What the service's engine goes by. A packet that it can't read begins no connection, as in the
+/// kernel. Of a datagram in pieces it reads the first one.
 pub(super) fn engine_data<F: HopFamily, B: Buf>(
     service: &Service,
     meta: &Meta<F>,
@@ -252,8 +253,8 @@ fn is_hairpin<F: HopFamily>(view: &View<'_>, chosen: &Chosen<'_>, meta: &Meta<F>
         && F::addr(chosen.config.key.address) == Some(meta.src.addr)
 }
 
-/// An entry for the chosen server; where another client's replies from it would look the same, for the next
-/// one that will do.
+/// An entry for the chosen server; where another client's replies from it would look the same, for
+/// the next one that will do.
 fn enter_somewhere<F: HopFamily>(
     view: &View<'_>,
     table: &mut Table<F>,

@@ -1,10 +1,12 @@
-//! A packet that leaves in pieces: because it is longer than its way takes, or because it came in pieces.
+//! A packet that leaves in pieces: because it is longer than its way takes, or
+//! because it came in pieces.
 //!
-//! As `ip_do_fragment` and `ip6_fragment`: pieces that came, if they fit as they are, leave with their own sizes, each
-//! in its own buffer, under the header of the whole; else all of it is copied into new ones, each as long as possible,
-//! but no longer than the longest that came. Options that are the first piece's alone (RFC 791 section 3.1) are empty
-//! in the others. The packet is complete when it comes here: translated, or in its tunnel, with its link layer if its
-//! next hop is known.
+//! As `ip_do_fragment` and `ip6_fragment`: pieces that came, if they fit as they are, leave
+//! with their own sizes, each in its own buffer, under the header of the whole; else all of it
+//! is copied into new ones, each as long as possible, but no longer than the longest that
+//! came. Options that are the first piece's alone (RFC 791 section 3.1) are empty in the
+//! others. The packet is complete when it comes here: translated, or in its tunnel, with its
+//! link layer if its next hop is known.
 
 use super::hops::ServerHops;
 use super::pieces::{Complete, Held};
@@ -79,8 +81,8 @@ impl<P: Port> Exit<'_, '_, P> {
     }
 }
 
-/// Lets the pieces of a packet in an IPv4 tunnel have DF, and an identification. The kernel's is that of an outer packet with
-/// DF, 0: pieces of several packets look alike.
+/// Lets the pieces of a packet in an IPv4 tunnel have DF, and an identification. The kernel's is
+/// that of an outer packet with DF, 0: pieces of several packets look alike.
 pub(super) fn keep_df<B: Buf>(view: &View<'_>, hops: &mut ServerHops, buf: &mut B) {
     if let Ok((link, V4::ETHERTYPE)) = parse_link(buf.bytes()) {
         if let Some(header) = V4::header_mut(buf.bytes_mut(), link.l3.into()) {
@@ -93,8 +95,8 @@ pub(super) fn keep_df<B: Buf>(view: &View<'_>, hops: &mut ServerHops, buf: &mut 
     }
 }
 
-/// Lets a packet go in pieces. `head` begins with its headers, which say the length of the whole; its data go on in
-/// `rest`.
+/// Lets a packet go in pieces. `head` begins with its headers, which say the length of the whole;
+/// its data go on in `rest`.
 #[cold]
 #[inline(never)]
 pub(super) fn send<P: Port>(
@@ -106,7 +108,8 @@ pub(super) fn send<P: Port>(
 ) {
     let sent = match Plan::of(head.bytes(), &rest, cut) {
         Some(mut plan) if plan.keeps => {
-            // The kernel takes DF off pieces that it lets go as they came; who is to judge them gets them with it.
+            // The kernel takes DF off pieces that it lets go as they came; who is to
+            // judge them gets them with it.
             plan.keeps_df = matches!(outlet, Outlet::Linux(..) | Outlet::Worker(..));
             keep(exit, outlet, head, rest, &plan)
         }

@@ -1,9 +1,11 @@
-//! A datagram that came in pieces: once all of them are there it is decided as one packet, and leaves in pieces again.
+//! A datagram that came in pieces: once all of them are there it is decided as one packet,
+//! and leaves in pieces again.
 //!
 //! As in the kernel, which puts datagrams together before its hooks see them (`ip_local_deliver`,
-//! `ip_vs_gather_frags`, `nf_defrag_ipv6`): one look at the connection, one count with the length of the whole. The first
-//! piece gets the header of the whole and goes through the decision in the others' name; how it came out is how they
-//! leave. The pieces of a datagram meet at one worker by what names it; whose it is they say once they are all there.
+//! `ip_vs_gather_frags`, `nf_defrag_ipv6`): one look at the connection, one count with the length
+//! of the whole. The first piece gets the header of the whole and goes through the decision in the
+//! others' name; how it came out is how they leave. The pieces of a datagram meet at one worker by
+//! what names it; whose it is they say once they are all there.
 
 use super::cut::{self, Exit, Outlet};
 use super::gather::{Entered, Gathering, Key};
@@ -161,8 +163,8 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
         }
     }
 
-    /// The worker that the datagram's connection belongs to, if it is another one. Linux is the server of what it
-    /// sends; an ICMP error says whose it is when it is decided.
+    /// The worker that the datagram's connection belongs to, if it is another one. Linux is the
+    /// server of what it sends; an ICMP error says whose it is when it is decided.
     fn other_owner(&self, view: &View<'_>, meta: &Meta<F>, origin: Origin) -> Option<WorkerIndex> {
         if !meta.protocol.has_ports() {
             return None;
@@ -250,8 +252,8 @@ fn give<P: Port>(
     dispatch::hand_over(exit.view, &exit.shared.handover, to, frame);
 }
 
-/// A piece of a datagram that may be balanced, or of ICMP, which may be an error about a connection; anything else is Linux's
-/// at once.
+/// A piece of a datagram that may be balanced, or of ICMP, which may be an error about a
+/// connection; anything else is Linux's at once.
 #[cold]
 pub(super) fn verdict<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Verdict {
     let balances = view.config.services().next().is_some();

@@ -1,5 +1,5 @@
-//! The decision: find the packet's connection, advance its state, count, rewrite. Or, on a miss, hand it
-//! to the scheduler or to Linux.
+//! The decision: find the packet's connection, advance its state, count, rewrite. Or, on a miss,
+//! hand it to the scheduler or to Linux.
 
 use super::View;
 use super::datagram;
@@ -67,8 +67,8 @@ fn unusual<F: HopFamily, B: Buf>(
     options::arrive(view, table, item, buf)
 }
 
-/// A packet that clients begin connections with (`is_new_conn`). The kernel asks for no other flag here: a
-/// SYN with RST counts as well, though it begins none.
+/// A packet that clients begin connections with (`is_new_conn`). The kernel asks for no other flag
+/// here: a SYN with RST counts as well, though it begins none.
 #[inline]
 fn is_first<F: HopFamily>(meta: &Meta<F>) -> bool {
     match meta.protocol {
@@ -78,8 +78,9 @@ fn is_first<F: HopFamily>(meta: &Meta<F>) -> bool {
     }
 }
 
-/// Such a packet ends this connection, to be scheduled anew: its server takes no more of them
-/// (`expire_nodest_conn`), or it is over (`conn_reuse_mode`) and no template holds the client to its server.
+/// Such a packet ends this connection, to be scheduled anew: its server takes no more of
+/// them (`expire_nodest_conn`), or it is over (`conn_reuse_mode`) and no template holds
+/// the client to its server.
 #[cold]
 fn begins_anew<F: HopFamily>(view: &View<'_>, table: &Table<F>, at: EntryIndex) -> bool {
     let Some(entry) = table.get(at) else {
@@ -105,8 +106,8 @@ fn begins_anew<F: HopFamily>(view: &View<'_>, table: &Table<F>, at: EntryIndex) 
     }
 }
 
-/// Ends a connection, and takes the packet for one without. As in the kernel, whose timer ends it a moment later, the old one
-/// still counts while a server is picked for the new one.
+/// Ends a connection, and takes the packet for one without. As in the kernel, whose timer ends it a
+/// moment later, the old one still counts while a server is picked for the new one.
 #[cold]
 #[inline(never)]
 fn anew<F: HopFamily, B: Buf>(
@@ -166,8 +167,8 @@ pub(super) fn established<F: HopFamily, B: Buf>(
     verdict
 }
 
-/// A packet of a connection's server. The kernel's router judges it before its hook sees it: one that can't go on counts
-/// for nothing.
+/// A packet of a connection's server. The kernel's router judges it before its hook sees it: one
+/// that can't go on counts for nothing.
 #[inline(always)]
 pub(super) fn reply<F: HopFamily, B: Buf>(
     view: &View<'_>,
@@ -187,8 +188,8 @@ pub(super) fn reply<F: HopFamily, B: Buf>(
     }
 }
 
-/// A reply that does not go as it is. One that is longer than its way and may be cut the kernel's router lets pass to the
-/// hook.
+/// A reply that does not go as it is. One that is longer than its way and may be cut the kernel's
+/// router lets pass to the hook.
 #[cold]
 #[inline(never)]
 fn stopped_reply<F: HopFamily, B: Buf>(

@@ -1,10 +1,11 @@
 //! The defence against floods: `drop_entry`, `drop_packet` and `secure_tcp` of the kernel
 //! (`update_defense_level`, `ip_vs_random_dropentry`).
 //!
-//! What the kernel does once a second a worker does for its own part of the table. The automatic modes go by the
-//! free places of that part, since a director takes no other memory for connections: modes 1 and 2 are
-//! the same here, and their values stay as they were set. Entries are looked at by a hand that goes round the
-//! table, a few in each turn, where the kernel draws buckets at random: in 32 seconds each has its turn.
+//! What the kernel does once a second a worker does for its own part of the table. The automatic
+//! modes go by the free places of that part, since a director takes no other memory for
+//! connections: modes 1 and 2 are the same here, and their values stay as they were set. Entries
+//! are looked at by a hand that goes round the table, a few in each turn, where the kernel draws
+//! buckets at random: in 32 seconds each has its turn.
 
 use super::View;
 use super::decide::ended;
@@ -134,8 +135,8 @@ impl Defence {
     }
 }
 
-/// Drops the next entries that are to go, if there are any among the few that are looked at; and templates that no
-/// connection has made sure of, those of all stripes in the same time.
+/// Drops the next entries that are to go, if there are any among the few that are looked at; and
+/// templates that no connection has made sure of, those of all stripes in the same time.
 #[cold]
 pub(super) fn drop_entries<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, hands: &mut Hands) {
     let [v4, v6] = &mut hands.0;
@@ -154,7 +155,8 @@ pub(super) fn drop_entries<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, 
     }
 }
 
-/// How short memory is: `None` if there is enough, else the rate at which new connections are dropped.
+/// How short memory is: `None` if there is enough, else the rate at which new
+/// connections are dropped.
 fn shortage(threshold: i32, free: u32, all: u32) -> Option<i32> {
     let pages = |entries: u32| (u64::from(entries) * 64 / u64::from(PAGE)) as i64;
     let threshold = i64::from(threshold).min(pages(all) / 16);

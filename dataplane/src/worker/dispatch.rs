@@ -1,4 +1,5 @@
-//! The last stage: every packet of the burst goes out, to Linux, into the waiting room, or is freed.
+//! The last stage: every packet of the burst goes out, to Linux, into the
+//! waiting room, or is freed.
 
 use super::cut::{self, Exit, Outlet};
 use super::datagram::{self, Origin};
@@ -173,8 +174,8 @@ pub(super) fn flush<P: Port>(
     }
 }
 
-/// Lines up what Linux sends, at most a burst in each turn; replies of the director's own servers are
-/// translated first.
+/// Lines up what Linux sends, at most a burst in each turn; replies of the director's own
+/// servers are translated first.
 #[inline]
 pub(super) fn inject<P: Port>(
     view: &View<'_>,

@@ -1,8 +1,9 @@
-//! What stands between the outer header of a tunnel and the packet within: nothing, GUE over UDP, or GRE.
+//! What stands between the outer header of a tunnel and the packet within:
+//! nothing, GUE over UDP, or GRE.
 //!
-//! As `ip_vs_tunnel_xmit` builds them (`ipvs_gue_encap`, `ipvs_gre_encap`), with checksums if the server wants
-//! them. The source port of GUE tells flows apart for routers and NICs on the way, within the kernel's range of local
-//! ports.
+//! As `ip_vs_tunnel_xmit` builds them (`ipvs_gue_encap`, `ipvs_gre_encap`), with checksums if the
+//! server wants them. The source port of GUE tells flows apart for routers and NICs on the way,
+//! within the kernel's range of local ports.
 
 use pvs_proto::checksum::Sum;
 use pvs_proto::wire::{gre, gue};
@@ -71,8 +72,8 @@ impl Encapsulation {
         }
     }
 
-    /// Writes it to where the outer header ends, before a packet of this protocol; `rest` is the sum of what
-    /// follows behind `bytes`. `None` if there is no room.
+    /// Writes it to where the outer header ends, before a packet of this protocol; `rest` is the
+    /// sum of what follows behind `bytes`. `None` if there is no room.
     pub(super) fn write<A: Address, F: Family>(
         self,
         bytes: &mut [u8],

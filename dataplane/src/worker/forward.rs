@@ -1,7 +1,8 @@
 //! The way out: a packet of a known connection goes to its server or to its client.
 //!
-//! In the kernel's order (`ip_vs_xmit.c`): route, time to live, size, rewrite. A packet whose next hop is not
-//! resolved waits with all of it done but the link layer. One that can't go on is counted, and its sender told.
+//! In the kernel's order (`ip_vs_xmit.c`): route, time to live, size, rewrite. A packet whose next
+//! hop is not resolved waits with all of it done but the link layer. One that can't go on is
+//! counted, and its sender told.
 
 use super::View;
 use super::hops::{self, HopFamily, ServerHops, Way};
@@ -17,8 +18,8 @@ use crate::table::{Direction, Entry, Flags};
 use pvs_proto::{Endpoint, Meta};
 use pvs_sched::Method;
 
-/// A request, on its way to the connection's server. Part of its callers, as what it calls is: as functions they cost a
-/// fourteenth of the instructions that a packet takes.
+/// A request, on its way to the connection's server. Part of its callers, as what it calls is: as
+/// functions they cost a fourteenth of the instructions that a packet takes.
 #[inline(always)]
 pub(super) fn to_server<F: HopFamily, B: Buf>(
     view: &View<'_>,
@@ -124,9 +125,9 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    /// The packet is only too long, and may be cut, as `ensure_mtu_is_adequate` has it: one of IPv4 without DF, or
-    /// into a tunnel with `pmtu_disc` 0; one of IPv6 if it came in pieces that fit. A tunnel that nothing fits into is
-    /// none.
+    /// The packet is only too long, and may be cut, as `ensure_mtu_is_adequate` has it: one of IPv4
+    /// without DF, or into a tunnel with `pmtu_disc` 0; one of IPv6 if it came in pieces that fit.
+    /// A tunnel that nothing fits into is none.
     #[cold]
     pub(super) fn passes_in_pieces<F: HopFamily>(
         &self,
@@ -164,8 +165,8 @@ pub(super) fn judge<F: HopFamily>(way: &Way<'_>, mtu: u32, meta: &Meta<F>) -> Re
     Err(Stop { verdict, mtu })
 }
 
-/// What every forwarded packet goes through, whatever is rewritten in it. What passes most often says so itself, and saves
-/// the call.
+/// What every forwarded packet goes through, whatever is rewritten in it. What passes most often
+/// says so itself, and saves the call.
 #[inline]
 pub(super) fn pass<F: HopFamily, B: Buf>(
     way: Way<'_>,
@@ -189,10 +190,12 @@ fn leave<B: Buf>(way: Way<'_>, buf: &mut B) -> Verdict {
     }
 }
 
-/// What becomes of a packet that was judged so: its sender is told, where there is something to tell.
+/// What becomes of a packet that was judged so: its sender is told, where
+/// there is something to tell.
 ///
-/// A client's packet has passed a hop before its size is looked at, a server's has not. Errors to the client of a
-/// connection without replies count as such: the kernel takes them for its server's.
+/// A client's packet has passed a hop before its size is looked at, a server's has
+/// not. Errors to the client of a connection without replies count as such: the kernel
+/// takes them for its server's.
 #[cold]
 #[inline(never)]
 pub(super) fn refuse<F: HopFamily, B: Buf>(
@@ -239,7 +242,8 @@ pub(super) fn refuse<F: HopFamily, B: Buf>(
     answer
 }
 
-/// Readies a packet that is longer than its way, to be cut by who lets it go. The waiting room cuts what leaves it.
+/// Readies a packet that is longer than its way, to be cut by who lets it go. The waiting
+/// room cuts what leaves it.
 fn in_pieces<F: HopFamily, B: Buf>(
     view: &View<'_>,
     hops: &mut ServerHops,

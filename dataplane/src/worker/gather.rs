@@ -1,9 +1,10 @@
 //! Datagrams that come in pieces: each piece waits in its own buffer until all of them are there.
 //!
-//! As `ip_fragment.c` and `nf_conntrack_reasm.c` have it: a datagram is its source, destination, protocol and
-//! identification; it has 30 seconds (IPv6: 60, RFC 8200 section 4.5) from its first piece on. Nothing is copied. What is held is bounded in pieces and datagrams: in a full place a newcomer takes the
-//! place of the datagram that has waited longest, since the pieces of one that is whole come together within
-//! milliseconds.
+//! As `ip_fragment.c` and `nf_conntrack_reasm.c` have it: a datagram is its source, destination,
+//! protocol and identification; it has 30 seconds (IPv6: 60, RFC 8200 section 4.5) from its first
+//! piece on. Nothing is copied. What is held is bounded in pieces and datagrams: in a full place a
+//! newcomer takes the place of the datagram that has waited longest, since the pieces of one that
+//! is whole come together within milliseconds.
 
 use super::pieces::{Complete, Held, Partial};
 use crate::port::Buf;
@@ -14,7 +15,8 @@ use pvs_proto::{Endpoint, Family, Meta, Ticks};
 /// Datagrams of a family that a worker holds pieces of, at most: 1 MB for their lists.
 pub const FRAGMENTED_MAX: usize = 256;
 
-/// Pieces of a family that it holds, at most: as many of its port's buffers, of which it has 16,384 by default.
+/// Pieces of a family that it holds, at most: as many of its port's buffers, of which
+/// it has 16,384 by default.
 pub const FRAGMENTS_MAX: usize = 1024;
 
 /// How long a datagram has from its first piece on.
@@ -30,7 +32,8 @@ pub(super) struct Key<F: Family> {
 }
 
 impl<F: Family> Key<F> {
-    /// The datagram of a piece. Those of Linux's own are kept apart from those that somebody may send in its name.
+    /// The datagram of a piece. Those of Linux's own are kept apart from those that
+    /// somebody may send in its name.
     pub(super) fn of(meta: &Meta<F>, from_linux: bool) -> Self {
         let half = |addr, port| Endpoint { addr, port };
         Self {

@@ -7,9 +7,9 @@ use crate::port::Port;
 use crate::reason::DropReason;
 use crate::steering::Mode;
 
-/// Takes a bounded number of frames out of the ring: those to be sent are lined up, the others wait at
-/// their port to be carried through the stages, but for pieces of datagrams that are collected here. Returns how many do
-/// not wait.
+/// Takes a bounded number of frames out of the ring: those to be sent are lined up, the others wait
+/// at their port to be carried through the stages, but for pieces of datagrams that are collected
+/// here. Returns how many do not wait.
 #[inline]
 pub(super) fn collect<P: Port>(
     view: &View<'_>,

@@ -32,7 +32,8 @@ impl HopFamily for V6 {
     }
 }
 
-/// A next hop, or what becomes of a packet that has none: it waits for one, or goes to Linux, or is lost.
+/// A next hop, or what becomes of a packet that has none: it waits for one, or
+/// goes to Linux, or is lost.
 pub(super) type Way<'a> = Result<&'a Hop, Verdict>;
 
 /// What a worker keeps of the ways that packets take, and of those that begin here.
@@ -46,8 +47,8 @@ pub(super) struct ServerHops {
     pub(super) limits: Limits,
 }
 
-/// A next hop with the versions of the forwarding information and of the configuration that it was found
-/// under: a cell may be another server's after an edit.
+/// A next hop with the versions of the forwarding information and of the configuration that it was
+/// found under: a cell may be another server's after an edit.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 struct Cached {
     fib: u32,
@@ -128,8 +129,9 @@ pub(super) fn to_client<'a, F: HopFamily>(view: &View<'a>, entry: &mut Entry<F>)
     Ok(hop)
 }
 
-/// Notes that an entry's virtual address is local under this version, with the way to its client if
-/// there will be replies and it is known. Any other way is a reply's to find, which asks Linux for it.
+/// Notes that an entry's virtual address is local under this version, with the way to its
+/// client if there will be replies and it is known. Any other way is a reply's to find,
+/// which asks Linux for it.
 pub(super) fn revalidate<F: HopFamily>(view: &View<'_>, entry: &mut Entry<F>) {
     let hop = match entry.has_reply().then(|| view.fib.route::<F>(entry.client)) {
         Some(Route::Hop(index)) if is_watched(view, index) => index,
@@ -142,7 +144,8 @@ fn is_watched(view: &View<'_>, hop: HopIndex) -> bool {
     view.fib.hop(hop).is_some_and(|hop| hop.watched)
 }
 
-/// The next hop towards an address with its place, which is none while the way is to be asked for again.
+/// The next hop towards an address with its place, which is none while the way
+/// is to be asked for again.
 pub(super) fn route<'a, F: FibFamily>(
     view: &View<'a>,
     address: F::Addr,
@@ -165,8 +168,8 @@ pub(super) fn route<'a, F: FibFamily>(
             Err(Verdict::Wait(request, view.fib.mtu::<F>(address)))
         }
         Route::Failed(interface, neighbour) => {
-            // This packet is lost: a dead server must not fill the waiting room. But Linux tries again, so that
-            // a later one arrives. A full ring has enough to try.
+            // This packet is lost: a dead server must not fill the waiting room. But Linux tries
+            // again, so that a later one arrives. A full ring has enough to try.
             let address = neighbour.into();
             let _ = view.resolve.push(ResolveRequest { interface, address });
             Err(unreachable)
@@ -176,9 +179,8 @@ pub(super) fn route<'a, F: FibFamily>(
     }
 }
 
-/// Linux happens to know this neighbour. It is asked to see that it stays right: the way is cached, and Linux
-/// has no traffic of its own to notice a change by.
-/// False if it can't be asked now.
+/// Linux happens to know this neighbour. It is asked to see that it stays right: the way is cached,
+/// and Linux has no traffic of its own to notice a change by. False if it can't be asked now.
 #[cold]
 fn keep_watched<F: FibFamily>(view: &View<'_>, towards: F::Addr) -> bool {
     let Some((interface, neighbour)) = view.fib.next_hop::<F>(towards) else {

@@ -1,11 +1,12 @@
 //! The ICMP and ICMPv6 errors that the director makes: whether, what, and to whom.
 //!
 //! As `icmp_send` and `icmp6_send` have it (RFC 1122 section 3.2.2, RFC 4443 section 2.4): from the
-//! address that the packet was for if that is local, else from the one that Linux would send from; at most 576 or
-//! 1280 bytes; never about an error, a later fragment, or a source that is none. An error is made of
-//! the packet that it is about, in its own buffer. How many a worker sends is limited; those that path
-//! MTU discovery lives on, which the kernel does not limit (`icmpv4_mask_allow`, `icmp.ratemask`), have a limit of their
-//! own, above anything but a flood; that of the others is a tunable.
+//! address that the packet was for if that is local, else from the one that Linux would send from;
+//! at most 576 or 1280 bytes; never about an error, a later fragment, or a source that is none. An
+//! error is made of the packet that it is about, in its own buffer. How many a worker sends is
+//! limited; those that path MTU discovery lives on, which the kernel does not limit
+//! (`icmpv4_mask_allow`, `icmp.ratemask`), have a limit of their own, above anything but a flood;
+//! that of the others is a tunable.
 
 use super::View;
 use super::hops::{self, HopFamily, ServerHops};
@@ -19,7 +20,8 @@ use pvs_proto::wire::{IpHeader, Plain, ethernet, icmp, icmpv6};
 use pvs_proto::{Address, Family, Fragment, Meta, Protocol, Ticks, V4, V6};
 use zerocopy::FromBytes;
 
-/// Messages "fragmentation needed" and "packet too big" that it makes in a second, and at once, at most.
+/// Messages "fragmentation needed" and "packet too big" that it makes in a
+/// second, and at once, at most.
 pub const ICMP_TOO_BIG_PER_SECOND: u32 = 10_000;
 /// See [`ICMP_TOO_BIG_PER_SECOND`].
 pub const ICMP_TOO_BIG_BURST: u32 = 1000;
@@ -85,8 +87,8 @@ impl ErrorFamily for V4 {
         )
     }
     fn tos(offending: u8) -> u8 {
-        /// Precedence "internetwork control" (RFC 1812 section 4.3.2.5), beside the four bits that RFC 1349
-        /// calls the type of service.
+        /// Precedence "internetwork control" (RFC 1812 section 4.3.2.5), beside the four bits that
+        /// RFC 1349 calls the type of service.
         const CONTROL: u8 = 0xc0;
         const TOS_MASK: u8 = 0x1e;
         CONTROL | (offending & TOS_MASK)
@@ -149,7 +151,8 @@ impl Limits {
     }
 }
 
-/// A token bucket. A token is a second's worth of ticks, so that small rates have their part of each tick.
+/// A token bucket. A token is a second's worth of ticks, so that small rates have
+/// their part of each tick.
 #[derive(Debug)]
 struct Limit {
     parts: u32,
@@ -174,8 +177,8 @@ impl Limit {
     }
 }
 
-/// Turns a packet, still as it came, into the error about it. Returns what becomes of the error, and its IP
-/// length; `None` if there is none to be sent.
+/// Turns a packet, still as it came, into the error about it. Returns what becomes of the error,
+/// and its IP length; `None` if there is none to be sent.
 #[cold]
 #[inline(never)]
 pub(super) fn answer<F: HopFamily, B: Buf>(
@@ -196,8 +199,8 @@ pub(super) fn answer<F: HopFamily, B: Buf>(
     let way = hops::route::<F>(view, to).map(|(_, hop)| hop);
     let hop = match way {
         Ok(hop) => hop,
-        // None waits: what may come from anywhere must not take the places of connections. Linux is asked,
-        // so that there is an answer to the next one.
+        // None waits: what may come from anywhere must not take the places of connections. Linux is
+        // asked, so that there is an answer to the next one.
         Err(Verdict::Wait(wants, _)) => {
             let _ = view.resolve.push(wants);
             return None;

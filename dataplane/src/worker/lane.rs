@@ -18,7 +18,8 @@ use pvs_proto::{Family, Fragment, Malformed, Meta, V4, V6};
 pub(super) enum Verdict {
     /// Rewritten: out by this port.
     Send(PortIndex),
-    /// Rewritten but for the hardware address of this next hop, on a way that takes packets of so many bytes.
+    /// Rewritten but for the hardware address of this next hop, on a way that takes
+    /// packets of so many bytes.
     Wait(ResolveRequest, u16),
     /// To Linux: as it came, but for what a server of the director's own gets.
     Punt(PuntClass),
@@ -102,9 +103,9 @@ impl Lanes {
     }
 }
 
-/// The worker that a packet's connection belongs to, if it is another one than this. What carries no ports
-/// is nobody's, but for ICMP errors, which are asked for what they quote: whoever receives it gives it to Linux. Pieces say
-/// whose they are when all of them are there.
+/// The worker that a packet's connection belongs to, if it is another one than this. What carries
+/// no ports is nobody's, but for ICMP errors, which are asked for what they quote: whoever receives
+/// it gives it to Linux. Pieces say whose they are when all of them are there.
 #[inline]
 pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Option<WorkerIndex> {
     if view.arrived == Arrived::FromWorker

@@ -1,8 +1,8 @@
 //! No cache line is written by two workers on the way of an established packet.
 //!
-//! Everything that a worker writes there is named here, with where it lies in an engine of several workers;
-//! what all of them read and somebody writes now and then is named beside it. Lines count in pairs of 64
-//! bytes where a pair is possible: a core fetches two at a time.
+//! Everything that a worker writes there is named here, with where it lies in an engine of several
+//! workers; what all of them read and somebody writes now and then is named beside it. Lines count
+//! in pairs of 64 bytes where a pair is possible: a core fetches two at a time.
 
 use super::Worker;
 use crate::apart::LINES;
@@ -151,7 +151,8 @@ fn engine() -> Engine<MemoryPort> {
 fn no_cache_line_is_written_by_two_workers() {
     let engine = engine();
     let mut pieces: Vec<Piece> = engine.workers.iter().flat_map(written).collect();
-    // Itself, line-ups, counters; two words of what is seen; two tables; pieces of both families; three arrays; the loads, what is said of them, and the cells.
+    // Itself, line-ups, counters; two words of what is seen; two tables; pieces of both families;
+    // three arrays; the loads, what is said of them, and the cells.
     assert_eq!(
         pieces.len(),
         usize::from(WORKERS) * (3 + 2 + 3 + 3 + 2 + 2 + 3 + 2 + 33)

@@ -1,8 +1,10 @@
-//! Path MTUs that routers told of, by the address that packets are sent to: what Linux keeps as exceptions of a route.
+//! Path MTUs that routers told of, by the address that packets are sent to: what Linux keeps
+//! as exceptions of a route.
 //!
-//! Only tunnels have them: nobody else gets the ICMP errors about what the director itself sends. As `__ip_rt_update_pmtu` has it, what is told
-//! lasts for ten minutes, a larger MTU than the one that holds is not believed, and nothing below 552 bytes
-//! (RFC 1191 section 3, `mtu_expires`, `min_pmtu`). A worker keeps what it was told itself, as many as it has servers.
+//! Only tunnels have them: nobody else gets the ICMP errors about what the director itself sends.
+//! As `__ip_rt_update_pmtu` has it, what is told lasts for ten minutes, a larger MTU than the one
+//! that holds is not believed, and nothing below 552 bytes (RFC 1191 section 3, `mtu_expires`,
+//! `min_pmtu`). A worker keeps what it was told itself, as many as it has servers.
 
 use crate::apart::Apart;
 use pvs_proto::Ticks;
@@ -53,7 +55,8 @@ impl Learned {
         told.holds(now).then_some(told.mtu)
     }
 
-    /// Believes what an ICMP error tells of the path to an address, whose route takes packets of `route` bytes.
+    /// Believes what an ICMP error tells of the path to an address, whose route takes
+    /// packets of `route` bytes.
     pub(super) fn tell(&mut self, to: IpAddr, mtu: u32, route: u32, now: Ticks) {
         let held = self.mtu(to, now).unwrap_or(route);
         if held < mtu {
@@ -94,7 +97,8 @@ impl Learned {
 }
 
 impl Told {
-    /// Not longer than its life either: the clock wraps, and this may not have been looked at since.
+    /// Not longer than its life either: the clock wraps, and this may not
+    /// have been looked at since.
     fn holds(&self, now: Ticks) -> bool {
         let left = self.until.left(now).0;
         left > 0 && left <= PATH_MTU_LIFETIME.0

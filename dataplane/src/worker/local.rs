@@ -1,10 +1,11 @@
 //! LocalNode: a real server that is the director itself.
 //!
-//! Under direct routing and tunnelling Linux gets the packet as it came, and answers from the virtual
-//! address. Under masquerading the packet is translated before Linux gets it, and Linux's replies, which
-//! come by the injection ring like all that it sends, are translated back on their way out. Linux has
-//! chosen their next hop already, and neither direction passes a hop here: the time to live stays, as in
-//! `ip_vs_nat_xmit`, which leaves a packet for the local stack before it counts one.
+//! Under direct routing and tunnelling Linux gets the packet as it came, and answers from the
+//! virtual address. Under masquerading the packet is translated before Linux gets it, and
+//! Linux's replies, which come by the injection ring like all that it sends, are translated back
+//! on their way out. Linux has chosen their next hop already, and neither direction passes a hop
+//! here: the time to live stays, as in `ip_vs_nat_xmit`, which leaves a packet for the local
+//! stack before it counts one.
 
 use super::datagram;
 use super::decide::advance;
@@ -19,8 +20,8 @@ use pvs_proto::{Address, Checks, Endpoint, Family, Fragment, Meta, Parse, V4, V6
 
 /// A masqueraded packet for a server of the director's own.
 ///
-/// A loopback address is none that a packet from outside may be translated to: Linux would take it for
-/// an attack.
+/// A loopback address is none that a packet from outside may be translated to: Linux
+/// would take it for an attack.
 #[cold]
 pub(super) fn deliver<F: HopFamily, B: Buf>(
     entry: &Entry<F>,
@@ -40,9 +41,9 @@ pub(super) fn deliver<F: HopFamily, B: Buf>(
     }
 }
 
-/// A frame of Linux's, on its way to a port: translated if it is a reply of a server of the director's
-/// own, and untouched if it is anything else. False if it is a piece of what may be a reply: it is to wait for the
-/// others.
+/// A frame of Linux's, on its way to a port: translated if it is a reply of a server of the
+/// director's own, and untouched if it is anything else. False if it is a piece of what may be a
+/// reply: it is to wait for the others.
 pub(super) fn translate<B: Buf>(view: &View<'_>, state: &mut State<B>, buf: &mut B) -> bool {
     let Ok((link, ethertype)) = parse_link(buf.bytes()) else {
         return true;

@@ -1,9 +1,10 @@
-//! Where control asks a worker: for pages of a listing of connections, for one connection, or for the way to an address.
+//! Where control asks a worker: for pages of a listing of connections, for one connection, or
+//! for the way to an address.
 //!
-//! Control puts a page with a place into the mailbox; the worker fills it between two bursts, a bounded
-//! number of places in each turn, and control takes it back. The page is the mailbox's own, so
-//! nothing is allocated here, and a worker never waits for its lock (a spin lock, because giving back the
-//! standard library's may call the kernel).
+//! Control puts a page with a place into the mailbox; the worker fills it between two bursts, a
+//! bounded number of places in each turn, and control takes it back. The page is the mailbox's own,
+//! so nothing is allocated here, and a worker never waits for its lock (a spin lock, because giving
+//! back the standard library's may call the kernel).
 
 use crate::fib::InterfaceIndex;
 use crate::steering::WorkerIndex;
@@ -18,7 +19,8 @@ use std::net::{IpAddr, SocketAddr};
 /// Connections in one page.
 pub(super) const PAGE: usize = 64;
 
-/// What a listing goes through, in this order. The templates are all workers': the first one lists them.
+/// What a listing goes through, in this order. The templates are all workers':
+/// the first one lists them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Part {
@@ -165,7 +167,8 @@ impl Page {
 /// An answer, until control has read it.
 pub type MailGuard<'a> = MutexGuard<'a, Page>;
 
-/// Where control and a worker meet. The worker looks at it in each turn, so it is on lines of its own.
+/// Where control and a worker meet. The worker looks at it in each turn, so
+/// it is on lines of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Mailbox {

@@ -1,11 +1,14 @@
-//! One worker: a poll loop that carries a burst of packets through the stages, on one core, in place.
+//! One worker: a poll loop that carries a burst of packets through the
+//! stages, on one core, in place.
 //!
-//! What waits for a neighbour leaves first. Then, for what other workers hand over and for what each port
-//! receives, `admit (parse, interface, hash, prefetch) -> steer -> look up -> decide (state, counters,
-//! rewrite) -> dispatch (tx, punt, hand over, drop)`; then, bounded, what Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of the
-//! connection table, its counters, its queues. It allocates nothing after start, logs nothing, waits for no
-//! lock, and can't panic. The rings to and from other threads take no lock either, but a worker may have to give
-//! way to a thread that was stopped within its own push or pop of the same ring.
+//! What waits for a neighbour leaves first. Then, for what other workers hand over and for what
+//! each port receives, `admit (parse, interface, hash, prefetch) -> steer -> look up -> decide
+//! (state, counters, rewrite) -> dispatch (tx, punt, hand over, drop)`; then, bounded, what
+//! Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of
+//! the connection table, its counters, its queues. It allocates nothing after start, logs
+//! nothing, waits for no lock, and can't panic. The rings to and from other threads take no
+//! lock either, but a worker may have to give way to a thread that was stopped within its own
+//! push or pop of the same ring.
 
 mod admit;
 mod connect;
@@ -117,7 +120,8 @@ pub struct WorkerConfig {
     pub servers: usize,
     /// Which packets are whose.
     pub steering: Steering,
-    /// Drops what it would forward, counted as [`DropReason::Rehearsal`](crate::reason::DropReason::Rehearsal).
+    /// Drops what it would forward, counted as
+    /// [`DropReason::Rehearsal`](crate::reason::DropReason::Rehearsal).
     pub rehearse_failure: bool,
 }
 
@@ -130,7 +134,8 @@ pub enum Access<P> {
     By(WorkerIndex),
 }
 
-/// A port with the frames that are to leave by it. Written with every packet, hence on lines of its own.
+/// A port with the frames that are to leave by it. Written with every packet,
+/// hence on lines of its own.
 #[repr(align(128))]
 struct Lineup<P: Port> {
     access: Access<P>,
@@ -153,7 +158,8 @@ struct State<B> {
     swept: Ticks,
 }
 
-/// A worker. [`poll`](Self::poll) is its whole life. It shares no cache line with another one beside it.
+/// A worker. [`poll`](Self::poll) is its whole life. It shares no cache line
+/// with another one beside it.
 #[repr(align(128))]
 pub struct Worker<P: Port> {
     config: Reader<Snapshot>,
@@ -211,8 +217,8 @@ impl<P: Port> Worker<P> {
         })
     }
 
-    /// One turn: at most a burst from each port, and a bounded amount of everything else. `nanos` is the
-    /// time of a monotonic clock. Returns how many frames were moved; 0 is an idle turn.
+    /// One turn: at most a burst from each port, and a bounded amount of everything else. `nanos`
+    /// is the time of a monotonic clock. Returns how many frames were moved; 0 is an idle turn.
     #[inline(never)]
     pub fn poll(&mut self, nanos: u64) -> usize {
         let Self {
@@ -292,7 +298,8 @@ impl<P: Port> Worker<P> {
         [self.state.v4.capacity(), self.state.v6.capacity()]
     }
 
-    /// Says that no snapshot is in use until the next poll: before a nap, so that control need not wait.
+    /// Says that no snapshot is in use until the next poll: before a nap, so
+    /// that control need not wait.
     pub fn offline(&mut self) {
         self.config.offline();
         self.fib.offline();
@@ -315,8 +322,8 @@ fn fetch<P: Port>(ports: &mut [Lineup<P>], at: usize, batch: &mut Batch<P::Buf>)
     Arrived::FromPort
 }
 
-/// Carries a burst of one port through all stages. It has one caller, and so has each stage: a second one
-/// would make calls of them, which costs 7 ns for each packet.
+/// Carries a burst of one port through all stages. It has one caller, and so has each stage: a
+/// second one would make calls of them, which costs 7 ns for each packet.
 #[inline]
 fn carry<P: Port>(
     view: &View<'_>,

@@ -1,8 +1,10 @@
-//! Packets with IPv4 options: what Linux writes into those of a packet that it receives, before IPVS sees it.
+//! Packets with IPv4 options: what Linux writes into those of a packet that it
+//! receives, before IPVS sees it.
 //!
-//! Record Route and Timestamp get the virtual address, whatever the method, for requests and replies alike. Only packets that
-//! are balanced are written into: Linux does it itself for those that it gets, and what it would not take is left to it, with
-//! the answer that there may be. A worker has no clock that counts from midnight, so a timestamp says that it does not (RFC 791).
+//! Record Route and Timestamp get the virtual address, whatever the method, for requests and
+//! replies alike. Only packets that are balanced are written into: Linux does it itself for those
+//! that it gets, and what it would not take is left to it, with the answer that there may be. A
+//! worker has no clock that counts from midnight, so a timestamp says that it does not (RFC 791).
 
 use super::hops::HopFamily;
 use super::lane::{Item, Verdict, other_owner};

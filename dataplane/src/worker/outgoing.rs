@@ -1,8 +1,9 @@
 //! Connections that servers begin: the calls of a service's SIP servers.
 //!
-//! As `__ip_vs_rs_conn_out` and `ip_vs_new_conn_out`: a message of a masqueraded server that belongs to no connection begins one
-//! towards its receiver, as if that were a client, and leaves from the virtual address. A template has the call lead to the
-//! server from then on. Weight and thresholds are for what a scheduler picks. What has no Call-ID passes as it is.
+//! As `__ip_vs_rs_conn_out` and `ip_vs_new_conn_out`: a message of a masqueraded server that
+//! belongs to no connection begins one towards its receiver, as if that were a client, and leaves
+//! from the virtual address. A template has the call lead to the server from then on. Weight and
+//! thresholds are for what a scheduler picks. What has no Call-ID passes as it is.
 
 use super::View;
 use super::connect::{Failed, engine_data, enter, is_in_service};
@@ -18,7 +19,8 @@ use pvs_sched::persistence::TemplateKey;
 use pvs_sched::templates::{EngineData, TemplateRef};
 use pvs_sched::{Flow, Method, ServerIndex, Service, ServiceFlags, ServiceKey};
 
-/// What becomes of a packet without a connection, if it begins one from its server; `None` if it does not.
+/// What becomes of a packet without a connection, if it begins one from its
+/// server; `None` if it does not.
 #[cold]
 #[inline(never)]
 pub(super) fn begin<F: HopFamily, B: Buf>(
@@ -79,7 +81,8 @@ pub(super) fn begin<F: HopFamily, B: Buf>(
     }
 }
 
-/// The virtual address and port; of a service that takes all ports, or whatever has a mark, there is none to send from.
+/// The virtual address and port; of a service that takes all ports, or whatever has a mark,
+/// there is none to send from.
 fn virtual_end<F: HopFamily>(service: &Service) -> Option<Endpoint<F::Addr>> {
     match service.config.key {
         ServiceKey::Address { address, port, .. } if port != 0 => Some(Endpoint {

@@ -1,9 +1,10 @@
 //! Datagrams that are not whole in time: freed, and their sender told.
 //!
-//! As `ip_expire` and `nf_ct_frag6_expire` (RFC 792, RFC 1122 section 3.3.2, RFC 8200 section 4.5): who sent the first piece
-//! hears that the time for reassembly has run out, be the datagram for the director or for somebody behind it; if that piece
-//! is not here, nobody does. The error is about that piece; IPv4's router has it behind it, unless it is for the director. Pieces
-//! that end for another reason end silently.
+//! As `ip_expire` and `nf_ct_frag6_expire` (RFC 792, RFC 1122 section 3.3.2, RFC 8200 section 4.5):
+//! who sent the first piece hears that the time for reassembly has run out, be the datagram for the
+//! director or for somebody behind it; if that piece is not here, nobody does. The error is about
+//! that piece; IPv4's router has it behind it, unless it is for the director. Pieces that end for
+//! another reason end silently.
 
 use super::cut::{Exit, Outlet};
 use super::gather::{Gathering, Overdue};
@@ -75,7 +76,8 @@ fn error<F: HopFamily, B: Buf>(
     let first = overdue.pieces.pop_at(0)?;
     let mut buf = first.buf;
     let meta = F::parse_at(buf.bytes(), first.l3, Checks { ip_good: true }).ok()?;
-    // As the kernel's router has it, which is asked again for IPv4: nothing comes from here, and nothing goes nowhere.
+    // As the kernel's router has it, which is asked again for IPv4: nothing comes from here,
+    // and nothing goes nowhere.
     let nowhere = F::IS_V4 && view.fib.route::<F>(meta.dst.addr) == Route::Unreachable;
     if nowhere || view.fib.is_local::<F>(meta.src.addr) {
         return None;

@@ -1,7 +1,8 @@
 //! The pieces of one datagram, in order: where a new one belongs, and whether it may.
 //!
-//! As `inet_frag_queue_insert` and its callers have it: a piece that came before is dropped, one that overlaps others ends
-//! the datagram (RFC 5722), and so does one that contradicts them about the length.
+//! As `inet_frag_queue_insert` and its callers have it: a piece that came before is
+//! dropped, one that overlaps others ends the datagram (RFC 5722), and so does one that
+//! contradicts them about the length.
 
 use crate::port::Buf;
 use crate::reason::DropReason;
@@ -84,7 +85,8 @@ impl<B: Buf> Partial<B> {
     /// Puts a piece in its place.
     ///
     /// # Errors
-    /// It came before, or it ends the datagram: it overlaps other pieces, contradicts them, or is one too many.
+    /// It came before, or it ends the datagram: it overlaps other pieces, contradicts
+    /// them, or is one too many.
     pub(super) fn add(&mut self, new: Held<B>) -> Result<(), DropReason> {
         let (start, end) = (new.piece.offset, new.end());
         let reached = self.held.last().map_or(0, Held::end);

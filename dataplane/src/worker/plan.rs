@@ -1,7 +1,7 @@
 //! How a packet is cut: what is before the data of each piece, and how much data a piece has.
 //!
-//! The first piece's header is the packet's own. The others' has the options that RFC 791 section 3.1 has copied, or in
-//! IPv6 the same headers up to the fragment header.
+//! The first piece's header is the packet's own. The others' has the options that RFC 791 section
+//! 3.1 has copied, or in IPv6 the same headers up to the fragment header.
 
 use super::pieces::Held;
 use crate::port::Buf;
@@ -15,8 +15,8 @@ use zerocopy::network_endian::{U16, U32};
 /// Pieces that one packet is cut into at most: the longest one on a path of 300 bytes.
 pub const PIECES_MAX: usize = 256;
 
-/// Bytes before the data of a piece, at most: link layer, tag, the longest IPv4 header; or IPv6 and what may be before its
-/// fragment header.
+/// Bytes before the data of a piece, at most: link layer, tag, the longest IPv4 header; or IPv6 and
+/// what may be before its fragment header.
 const BEFORE_MAX: usize = 192;
 
 /// What IPv6 pieces say beside the header: where the fragment header goes, and its identification.

@@ -1,8 +1,9 @@
 //! Connections of removed servers end at once, if `expire_nodest_conn` says so.
 //!
-//! As `ip_vs_expire_nodest_conn_flush`, which the kernel runs when a server is removed: connections whose server is in no
-//! service go, whatever their state, and their templates with them. Here the tables are gone through a few places in each
-//! turn. A packet that comes before its connection's turn ends it as well.
+//! As `ip_vs_expire_nodest_conn_flush`, which the kernel runs when a server is removed:
+//! connections whose server is in no service go, whatever their state, and their templates with
+//! them. Here the tables are gone through a few places in each turn. A packet that comes before
+//! its connection's turn ends it as well.
 
 use super::decide::ended;
 use super::hops::HopFamily;

@@ -1,6 +1,8 @@
-//! What an ICMP error says: the packet that it quotes, whose connection that belongs to, and whether its checksum is right.
+//! What an ICMP error says: the packet that it quotes, whose connection that belongs to, and
+//! whether its checksum is right.
 //!
-//! A quote is a stranger's word, and of an error that came in pieces the first one alone is at hand: each length is checked.
+//! A quote is a stranger's word, and of an error that came in pieces the first one alone is at
+//! hand: each length is checked.
 
 use super::hops::HopFamily;
 use super::{Arrived, View};
@@ -21,7 +23,8 @@ pub(super) struct Related<'a, F: HopFamily> {
 }
 
 impl<F: HopFamily> Related<'_, F> {
-    /// The packet within the quoted one, if that is one of a tunnel that there is. The kernel knows IPv4 in IPv4 alone.
+    /// The packet within the quoted one, if that is one of a tunnel that there is. The kernel
+    /// knows IPv4 in IPv4 alone.
     pub(super) fn within(&self, view: &View<'_>, frame: &[u8]) -> Option<Meta<F>> {
         let outer = &self.quote;
         if !F::IS_V4 || outer.fragment == Fragment::Later {
@@ -41,8 +44,9 @@ impl<F: HopFamily> Related<'_, F> {
         quote(frame, self.meta, outer.l4.checked_add(len as u16)?)
     }
 
-    /// The connection that it is about, and which way it goes. The kernel asks in the order of its hooks: for replies
-    /// first where the error is addressed to the director, for requests first where it is not.
+    /// The connection that it is about, and which way it goes. The kernel asks in the order
+    /// of its hooks: for replies first where the error is addressed to the director, for
+    /// requests first where it is not.
     pub(super) fn find(&self, table: &Table<F>) -> Option<(EntryIndex, Direction)> {
         let forth = Tuple::of(&self.quote);
         let back = Tuple {
@@ -90,8 +94,8 @@ pub(super) fn quote<F: HopFamily>(frame: &[u8], meta: &Meta<F>, l3: u16) -> Opti
     Some(quote)
 }
 
-/// The worker that the quoted packet's connection belongs to, if it is another one than this. A packet from a
-/// local address, which a virtual one is, went to its client.
+/// The worker that the quoted packet's connection belongs to, if it is another one than this. A
+/// packet from a local address, which a virtual one is, went to its client.
 pub(super) fn other_owner<F: HopFamily>(view: &View<'_>, quote: &Meta<F>) -> Option<WorkerIndex> {
     if view.arrived == Arrived::FromWorker || !quote.protocol.has_ports() {
         return None;

@@ -1,8 +1,9 @@
 //! The translation of an ICMP error, in place: its own address, and the packet that it quotes.
 //!
-//! As `ip_vs_nat_icmp` and `ip_vs_nat_icmp_v6`: the quoted packet's address and port on the translated side are
-//! replaced, its header checksum and that of the ICMP message are computed anew, and the checksum of the quoted
-//! transport header stays as it is, since the quote seldom has all that it covers.
+//! As `ip_vs_nat_icmp` and `ip_vs_nat_icmp_v6`: the quoted packet's address and port on the
+//! translated side are replaced, its header checksum and that of the ICMP message are computed
+//! anew, and the checksum of the quoted transport header stays as it is, since the quote
+//! seldom has all that it covers.
 
 use super::hops::HopFamily;
 use super::lane::Verdict;
@@ -15,8 +16,8 @@ use zerocopy::FromBytes;
 
 const CUT: Malformed = Malformed::TransportTruncated;
 
-/// Translates the error: a request's destination becomes `to`, a reply's source, and so does the other end of what
-/// it quotes, which travelled the other way. The frame ends with the packet.
+/// Translates the error: a request's destination becomes `to`, a reply's source, and so does the
+/// other end of what it quotes, which travelled the other way. The frame ends with the packet.
 pub(super) fn translate<F: HopFamily, B: Buf>(
     buf: &mut B,
     meta: &Meta<F>,

@@ -1,12 +1,15 @@
-//! ICMP errors about connections: what routers and servers say of packets to servers, and clients of packets to them.
+//! ICMP errors about connections: what routers and servers say of packets to servers, and
+//! clients of packets to them.
 //!
-//! An error belongs to the connection of the packet that it quotes (`ip_vs_in_icmp`, `ip_vs_out_icmp` and their IPv6
-//! twins). One about a packet from the virtual address goes to the server, like a request; one about a packet to the
-//! server is a reply. Under masquerading both are translated, without and within; under direct routing and
-//! tunnelling an error about a client's packet is Linux's to route, and only counted here. Errors move no timer and no
-//! state. Everything else without ports is Linux's: echo, redirects, what quotes no connection.
+//! An error belongs to the connection of the packet that it quotes (`ip_vs_in_icmp`,
+//! `ip_vs_out_icmp` and their IPv6 twins). One about a packet from the virtual address goes to the
+//! server, like a request; one about a packet to the server is a reply. Under masquerading both are
+//! translated, without and within; under direct routing and tunnelling an error about a client's
+//! packet is Linux's to route, and only counted here. Errors move no timer and no state. Everything
+//! else without ports is Linux's: echo, redirects, what quotes no connection.
 //!
-//! What an error quotes is a stranger's word: each length is checked, and so is the checksum before anything is translated.
+//! What an error quotes is a stranger's word: each length is checked, and so is the checksum
+//! before anything is translated.
 
 use super::connect::{self, Failed};
 use super::decide::ended;
@@ -66,8 +69,8 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     }
 }
 
-/// An ICMP error of Linux's own about a connection whose server is the director: counted, and translated under
-/// masquerading.
+/// An ICMP error of Linux's own about a connection whose server is the director: counted, and
+/// translated under masquerading.
 pub(super) fn from_linux<F: HopFamily, B: Buf>(
     view: &View<'_>,
     table: &Table<F>,
@@ -137,7 +140,8 @@ impl<F: HopFamily> Related<'_, F> {
         }
     }
 
-    /// Translated: from the virtual address to the server's, which is the quoted packet's source as well.
+    /// Translated: from the virtual address to the server's, which is the quoted
+    /// packet's source as well.
     fn to_server<B: Buf>(
         &self,
         view: &View<'_>,
@@ -165,7 +169,8 @@ impl<F: HopFamily> Related<'_, F> {
         go_on(view, entry, Direction::Request, way, meta, buf, translate)
     }
 
-    /// A server, or a router on the way to it, about what it was sent. `None` if it is Linux's to deliver.
+    /// A server, or a router on the way to it, about what it was sent. `None` if
+    /// it is Linux's to deliver.
     fn reply<B: Buf>(
         &self,
         view: &View<'_>,
@@ -179,8 +184,8 @@ impl<F: HopFamily> Related<'_, F> {
             true => None,
             false => Some(route::<F>(view, meta.dst.addr).map(|(_, hop)| hop)),
         };
-        // The kernel's router judges it before its hook does: one that can't go on counts for nothing. One in pieces is
-        // judged piece by piece.
+        // The kernel's router judges it before its hook does: one that can't go on counts for
+        // nothing. One in pieces is judged piece by piece.
         if let Some(way) = &way {
             let len = match view.gathered.largest {
                 0 => meta.ip_len,
@@ -219,7 +224,8 @@ impl<F: HopFamily> Related<'_, F> {
         ))
     }
 
-    /// Translated: from the server's address to the virtual one, which is the quoted packet's destination as well.
+    /// Translated: from the server's address to the virtual one, which is the quoted
+    /// packet's destination as well.
     fn to_client<B: Buf>(&self, entry: &Entry<F>, buf: &mut B) -> Result<(), Verdict> {
         let source = Endpoint {
             addr: entry.virtual_,
@@ -228,7 +234,8 @@ impl<F: HopFamily> Related<'_, F> {
         quoted::translate(buf, self.meta, &self.quote, Direction::Reply, source)
     }
 
-    /// No connection is known: one begins, as if its client had sent a packet (`schedule_icmp`). `None` if it is Linux's.
+    /// No connection is known: one begins, as if its client had sent a packet (`schedule_icmp`).
+    /// `None` if it is Linux's.
     #[cold]
     #[inline(never)]
     fn begin<B: Buf>(
@@ -278,7 +285,8 @@ impl<F: HopFamily> Related<'_, F> {
     }
 }
 
-/// Lets an error go its way, in pieces if it is too long and may be cut. Nobody is told of one that can't go on.
+/// Lets an error go its way, in pieces if it is too long and may be cut. Nobody is told
+/// of one that can't go on.
 fn go_on<F: HopFamily, B: Buf>(
     view: &View<'_>,
     entry: &Entry<F>,
@@ -306,7 +314,8 @@ fn go_on<F: HopFamily, B: Buf>(
     forward::cut(pass(way, meta, buf, translate), mtu)
 }
 
-/// On the way to a server DF keeps no error from being cut, but for pieces that do not fit (`ip_vs_iph_icmp`, `ignore_df`).
+/// On the way to a server DF keeps no error from being cut, but for pieces that do not fit
+/// (`ip_vs_iph_icmp`, `ignore_df`).
 fn is_free<F: HopFamily>(view: &View<'_>, mtu: u32, meta: &Meta<F>) -> bool {
     meta.ip_len > mtu && view.gathered.largest <= mtu
 }

@@ -1,4 +1,5 @@
-//! The rewrites in place: addresses and ports for NAT, the hop limit, an outer header, the link layer.
+//! The rewrites in place: addresses and ports for NAT, the hop limit, an
+//! outer header, the link layer.
 
 use super::lane::Verdict;
 use crate::fib::Hop;
@@ -59,8 +60,8 @@ fn replace(port: &mut U16, new: u16) -> Delta {
     delta
 }
 
-/// Sets a port and lets the checksum follow; an absent UDP checksum is filled in, as the kernel does. What is to be
-/// computed over more than is here is left to who has it all.
+/// Sets a port and lets the checksum follow; an absent UDP checksum is filled in, as the kernel
+/// does. What is to be computed over more than is here is left to who has it all.
 #[inline(always)]
 fn transport<F: Network>(
     frame: &mut [u8],
@@ -95,8 +96,8 @@ pub(super) fn hop_limit<F: Network, B: Buf>(buf: &mut B, meta: &Meta<F>) -> Resu
     Ok(())
 }
 
-/// Puts a header, and room for `between` bytes behind it, before the packet at `l3`. The link layer is
-/// then untagged and without addresses; false if there is no room.
+/// Puts a header, and room for `between` bytes behind it, before the packet at `l3`. The link layer
+/// is then untagged and without addresses; false if there is no room.
 #[inline]
 pub(super) fn wrap<F: Network, B: Buf>(
     buf: &mut B,
@@ -122,7 +123,8 @@ pub(super) fn wrap<F: Network, B: Buf>(
     true
 }
 
-/// Writes the link layer for a next hop, with or without a VLAN tag; false if there is no room for one.
+/// Writes the link layer for a next hop, with or without a VLAN tag; false if
+/// there is no room for one.
 #[inline(always)] // too short for a call
 pub(super) fn link<B: Buf>(buf: &mut B, hop: &Hop) -> bool {
     let Ok((header, rest)) = ethernet::Header::mut_from_prefix(buf.bytes_mut()) else {

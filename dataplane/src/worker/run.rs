@@ -11,8 +11,8 @@ pub trait Clock {
     fn nanos(&self) -> u64;
 }
 
-/// Linux's coarse monotonic clock: as fine as the kernel's tick, which is fine enough for connections,
-/// and read without a system call or the time-stamp counter.
+/// Linux's coarse monotonic clock: as fine as the kernel's tick, which is fine enough for
+/// connections, and read without a system call or the time-stamp counter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MonotonicClock;
 

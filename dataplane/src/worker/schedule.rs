@@ -1,7 +1,8 @@
 //! A packet without a connection: a new one for a service, or something for Linux.
 //!
-//! The order is the kernel's: service, may this packet begin a connection, scheduler, entry. What
-//! matches a service but may not begin a connection goes to Linux, which answers a TCP segment with RST.
+//! The order is the kernel's: service, may this packet begin a connection, scheduler,
+//! entry. What matches a service but may not begin a connection goes to Linux, which
+//! answers a TCP segment with RST.
 
 use super::View;
 use super::connect::{Failed, connect};
@@ -75,8 +76,8 @@ pub(super) fn miss<F: HopFamily, B: Buf>(
     }
 }
 
-/// No server takes it: dropped, and answered as if nobody listened on the port. What a service of FTP gets for its
-/// data connections may be another program's (`ip_vs_leave`).
+/// No server takes it: dropped, and answered as if nobody listened on the port. What a service of
+/// FTP gets for its data connections may be another program's (`ip_vs_leave`).
 #[cold]
 fn leave<F: HopFamily, B: Buf>(
     view: &View<'_>,
@@ -97,7 +98,8 @@ fn leave<F: HopFamily, B: Buf>(
     }
 }
 
-/// The service that takes the packet: by its mark, or by address and port; and only while the address is local.
+/// The service that takes the packet: by its mark, or by address and port; and only
+/// while the address is local.
 #[inline]
 pub(super) fn service<'a, F: HopFamily, B: Buf>(
     view: &View<'a>,
@@ -125,8 +127,9 @@ pub(super) fn would_begin<F: HopFamily, B: Buf>(view: &View<'_>, meta: &Meta<F>,
     meta.protocol.has_ports() && service(view, meta, buf).is_some() && begins(view, meta)
 }
 
-/// May this packet begin a connection? The kernel takes every segment with SYN but resets, also answers to a SYN and
-/// those that say FIN as well, which no sound client sends (RFC 9293 section 3.10.7.2).
+/// May this packet begin a connection? The kernel takes every segment with SYN but
+/// resets, also answers to a SYN and those that say FIN as well, which no sound client
+/// sends (RFC 9293 section 3.10.7.2).
 fn begins<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> bool {
     const LONE: u8 = tcp::SYN | tcp::ACK | tcp::FIN | tcp::RST;
     let tunables = &view.config.tunables;
@@ -142,7 +145,8 @@ fn begins<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> bool {
     }
 }
 
-/// BGP (RFC 4271), and BFD: control and echo on a link, control over several hops (RFC 5881, RFC 5883).
+/// BGP (RFC 4271), and BFD: control and echo on a link, control over several
+/// hops (RFC 5881, RFC 5883).
 const BGP: u16 = 179;
 const BFD: [u16; 2] = [3784, 3785];
 const BFD_MULTIHOP: u16 = 4784;

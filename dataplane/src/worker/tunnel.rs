@@ -1,10 +1,11 @@
 //! The tunnel method: a packet goes to its server within a packet of the director's own.
 //!
-//! IPv4 or IPv6 in either (RFC 2003, RFC 2473, RFC 4213), or with GUE or GRE between them, as `ip_vs_tunnel_xmit` writes it: the outer
-//! header takes the hop limit that is left and the type of service, "congestion experienced" turned
-//! into "capable of it" (RFC 6040); DF only from IPv4 within IPv4; no flow label and no options. Both ends are found
-//! once for each version of routes and configuration. A packet that may not be refused and is too long with its outer
-//! header is cut after it was put in: the outer packet is fragmented.
+//! IPv4 or IPv6 in either (RFC 2003, RFC 2473, RFC 4213), or with GUE or GRE between them, as
+//! `ip_vs_tunnel_xmit` writes it: the outer header takes the hop limit that is left and the type of
+//! service, "congestion experienced" turned into "capable of it" (RFC 6040); DF only from IPv4
+//! within IPv4; no flow label and no options. Both ends are found once for each version of routes
+//! and configuration. A packet that may not be refused and is too long with its outer header is cut
+//! after it was put in: the outer packet is fragmented.
 
 use super::View;
 use super::encapsulation::Encapsulation;
@@ -160,8 +161,9 @@ impl Tunnels {
         told.map_or(mtu, |told| told.min(mtu))
     }
 
-    /// A router told of the path to an address. Returns the path MTU that the tunnel to a server goes by at this
-    /// moment, as `dst_mtu` of a cached route: one that was found before its address was first told of hears of it with the next packet.
+    /// A router told of the path to an address. Returns the path MTU that the tunnel to a server
+    /// goes by at this moment, as `dst_mtu` of a cached route: one that was found before its
+    /// address was first told of hears of it with the next packet.
     pub(super) fn tell<F: HopFamily>(
         &mut self,
         view: &View<'_>,

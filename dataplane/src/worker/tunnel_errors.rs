@@ -1,9 +1,10 @@
 //! ICMP errors about packets in tunnels: told to the client whose packet was within.
 //!
-//! Routers on the way to a server answer the director, which sent the outer packet. As the tunnel part of `ip_vs_in_icmp`: the
-//! error becomes one about the packet within, from the virtual address to the client, if the quote goes far enough; and
-//! the path MTU that it may tell is remembered for the server's address. It counts twice, as a packet of the length that
-//! was quoted, and as the error that is sent.
+//! Routers on the way to a server answer the director, which sent the outer packet. As the tunnel
+//! part of `ip_vs_in_icmp`: the error becomes one about the packet within, from the virtual
+//! address to the client, if the quote goes far enough; and the path MTU that it may tell is
+//! remembered for the server's address. It counts twice, as a packet of the length that was
+//! quoted, and as the error that is sent.
 
 use super::View;
 use super::hops::{HopFamily, ServerHops};
@@ -18,8 +19,8 @@ use pvs_proto::Meta;
 use pvs_proto::wire::{ethernet, icmp as wire, ipv4};
 use zerocopy::FromBytes;
 
-/// What becomes of an error that quotes `inner` within a packet of a tunnel. `None` if no connection is known for that: it
-/// is Linux's.
+/// What becomes of an error that quotes `inner` within a packet of a tunnel. `None` if no
+/// connection is known for that: it is Linux's.
 pub(super) fn decide<F: HopFamily, B: Buf>(
     view: &View<'_>,
     table: &Table<F>,
@@ -72,8 +73,8 @@ fn header<F: HopFamily>(frame: &[u8], meta: &Meta<F>) -> Option<wire::Header> {
     Some(header)
 }
 
-/// What is left of a path MTU for a packet in a tunnel with this much before it. One that would leave less than
-/// any host must take (RFC 791) is told as it is.
+/// What is left of a path MTU for a packet in a tunnel with this much before it. One that would
+/// leave less than any host must take (RFC 791) is told as it is.
 fn room(mtu: u32, before: u16) -> u32 {
     const LEAST: u32 = 68;
     let before = u32::from(before).max(ipv4::Header::LEN as u32);
@@ -83,7 +84,8 @@ fn room(mtu: u32, before: u16) -> u32 {
     }
 }
 
-/// Cuts off all that is before and behind the packet within, of which the quote may have the beginning only.
+/// Cuts off all that is before and behind the packet within, of which the quote may
+/// have the beginning only.
 fn strip<F: HopFamily, B: Buf>(meta: &Meta<F>, inner: &Meta<F>, buf: &mut B) -> Option<Meta<F>> {
     let link = ethernet::Header::LEN as u16;
     let end = usize::from(meta.l3).checked_add(meta.ip_len as usize)?;

@@ -1,7 +1,8 @@
-//! Packets of masqueraded servers that belong to no connection, where `nat_icmp_send` has them refused.
+//! Packets of masqueraded servers that belong to no connection, where
+//! `nat_icmp_send` has them refused.
 //!
-//! As at the end of `ip_vs_out_hook`: the server is told that nobody listens there, unless its packet is a reset.
-//! By default they pass by as they are.
+//! As at the end of `ip_vs_out_hook`: the server is told that nobody listens there, unless its
+//! packet is a reset. By default they pass by as they are.
 
 use super::View;
 use super::hops::{HopFamily, ServerHops};
@@ -14,7 +15,8 @@ use pvs_proto::wire::{sctp, tcp};
 use pvs_proto::{Meta, Protocol};
 use pvs_sched::Real;
 
-/// What becomes of a packet without a connection, if it is a server's; `None` if it is not, or may pass.
+/// What becomes of a packet without a connection, if it is a server's; `None`
+/// if it is not, or may pass.
 #[cold]
 #[inline(never)]
 pub(super) fn refuse<F: HopFamily, B: Buf>(
@@ -36,7 +38,8 @@ pub(super) fn refuse<F: HopFamily, B: Buf>(
         Protocol::SCTP => meta.signal == sctp::chunk::ABORT,
         _ => false,
     };
-    // One that is not for the director has passed a hop, or will have Linux's answer to that it can't.
+    // One that is not for the director has passed a hop, or will have Linux's
+    // answer to that it can't.
     let here = view.fib.is_local::<F>(meta.dst.addr);
     if is_reset || (!here && meta.ttl <= 1) {
         return None;

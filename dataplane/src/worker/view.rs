@@ -35,7 +35,8 @@ pub(super) struct View<'a> {
     pub(super) gathered: Gathered,
 }
 
-/// What is known of a packet that is decided in the name of all pieces of a datagram; nothing of one that is whole.
+/// What is known of a packet that is decided in the name of all pieces of a datagram;
+/// nothing of one that is whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Gathered {
     /// The length of the largest piece, its IP header included; 0 if there are none.

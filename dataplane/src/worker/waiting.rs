@@ -1,9 +1,10 @@
 //! Packets that wait for the hardware address of their next hop: few, and not for long.
 //!
-//! A packet comes here rewritten but for its link layer. Linux is asked to resolve the neighbour; when
-//! a new version of the forwarding information arrives, all waiting packets are tried again. A neighbour
-//! has a share of the room, and in a full one a newcomer takes the place of who has waited longest:
-//! neighbours that are there answer within milliseconds, so a flood to others keeps nobody out.
+//! A packet comes here rewritten but for its link layer. Linux is asked to resolve the
+//! neighbour; when a new version of the forwarding information arrives, all waiting packets are
+//! tried again. A neighbour has a share of the room, and in a full one a newcomer takes the
+//! place of who has waited longest: neighbours that are there answer within milliseconds, so a
+//! flood to others keeps nobody out.
 
 use super::cut::{self, Exit, Outlet};
 use super::hops::ServerHops;
@@ -66,8 +67,8 @@ impl<B> WaitingRoom<B> {
         }
     }
 
-    /// Lets a packet wait; false if a packet was freed for want of room: this one, if its neighbour has
-    /// used up its share, else the one that has waited longest.
+    /// Lets a packet wait; false if a packet was freed for want of room: this one, if its neighbour
+    /// has used up its share, else the one that has waited longest.
     #[cold]
     pub(super) fn enter(&mut self, buf: B, wants: ResolveRequest, now: Ticks) -> bool {
         let share = self.packets.iter().filter(|p| p.wants == wants).count();
@@ -202,8 +203,8 @@ fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<bool, DropReason> {
     }
 }
 
-/// Whether the size of a packet was judged before in such a way that it may be longer than its path: of IPv4 without DF,
-/// or of IPv6 around another packet.
+/// Whether the size of a packet was judged before in such a way that it may be longer than its
+/// path: of IPv4 without DF, or of IPv6 around another packet.
 fn may_be_cut(packet: &[u8]) -> bool {
     match ipv4::Header::ref_from_prefix(packet) {
         Ok((header, _)) if header.version() == ipv4::VERSION => {

@@ -1,7 +1,9 @@
-//! All pieces of a datagram as one packet: the first one, which has the header of the whole and speaks for all.
+//! All pieces of a datagram as one packet: the first one, which has the header of the
+//! whole and speaks for all.
 //!
-//! As the kernel's `ip_frag_reasm` and `nf_ct_frag6_reasm`, but nothing is copied: the others keep their data, and what the
-//! first one lacks of a transport header is lent to it for as long as the packet is decided.
+//! As the kernel's `ip_frag_reasm` and `nf_ct_frag6_reasm`, but nothing is copied: the others
+//! keep their data, and what the first one lacks of a transport header is lent to it for as long
+//! as the packet is decided.
 
 use super::Gathered;
 use super::hops::{HopFamily, ServerHops};
@@ -18,8 +20,8 @@ use zerocopy::FromBytes;
 /// The two bits of the type of service that are ECN's (RFC 3168).
 pub(super) const ECN: u8 = 0x03;
 
-/// What all pieces together say of congestion, by which of the four values they carry (RFC 3168 section 5.3); `None`
-/// for values that can't be of one datagram, as `ip_frag_ecn_table` has it.
+/// What all pieces together say of congestion, by which of the four values they carry (RFC 3168
+/// section 5.3); `None` for values that can't be of one datagram, as `ip_frag_ecn_table` has it.
 fn joined_ecn(pieces: &[Held<impl Buf>]) -> Option<u8> {
     const CE: u8 = 0x03;
     let seen = pieces.iter().fold(0u8, |seen, held| seen | 1 << held.ecn);
@@ -128,8 +130,8 @@ impl<F: HopFamily + Parse, B: Buf> Datagram<F, B> {
         self.head.buf.truncate(keep);
     }
 
-    /// How it is to be cut again. Of a tunnel it is the outer packet, and the pieces' size counts only if that is
-    /// of the same family.
+    /// How it is to be cut again. Of a tunnel it is the outer packet, and the pieces' size counts
+    /// only if that is of the same family.
     pub(super) fn cut(&self, hops: &mut ServerHops, became: Became, mtu: u32) -> Cut {
         let outer_is_v4 = parse_link(self.head.buf.bytes())
             .is_ok_and(|(_, ethertype)| ethertype == V4::ETHERTYPE);
@@ -146,16 +148,16 @@ impl<F: HopFamily + Parse, B: Buf> Datagram<F, B> {
         Cut {
             longest: if always { largest.min(mtu) } else { mtu },
             always,
-            // The kernel's buffers of IPv4 have no room for a header of IPv6 around each; and to translate a header it
-            // draws it together.
+            // The kernel's buffers of IPv4 have no room for a header of IPv6 around each; and to
+            // translate a header it draws it together.
             keeps: (outer_is_v4 || !F::IS_V4)
                 && (became != Became::Translated || self.borrowed == 0),
             place6,
         }
     }
 
-    /// Computes what has no incremental update, over all pieces, as the kernel does: an absent UDP checksum, that of
-    /// SCTP if a port has changed, and that of an ICMP error.
+    /// Computes what has no incremental update, over all pieces, as the kernel does: an absent UDP
+    /// checksum, that of SCTP if a port has changed, and that of an ICMP error.
     pub(super) fn finish_checksum(&mut self, rest: &[Held<B>]) {
         let frame = self.head.buf.bytes_mut();
         let Ok((link, _)) = parse_link(frame) else {
@@ -196,11 +198,12 @@ fn behind<B: Buf>(pieces: &[Held<B>], bytes: usize) -> impl Iterator<Item = &[u8
     })
 }
 
-/// Bytes of an ICMP message that are looked at, at most: its header and what is quoted, as far as the ports, be it in a
-/// tunnel, with some options.
+/// Bytes of an ICMP message that are looked at, at most: its header and what is quoted, as far as
+/// the ports, be it in a tunnel, with some options.
 const ICMP_MAX: usize = 128;
 
-/// Lends the first piece what it lacks of its transport header, out of the next ones. Returns how many bytes.
+/// Lends the first piece what it lacks of its transport header, out of the next
+/// ones. Returns how many bytes.
 fn borrow<F: Family, B: Buf>(
     head: &mut B,
     meta: &Meta<F>,
@@ -228,7 +231,8 @@ fn borrow<F: Family, B: Buf>(
     Ok(missing)
 }
 
-/// Bytes of a transport header that are looked at, at most, where the first piece has not even those.
+/// Bytes of a transport header that are looked at, at most, where the first
+/// piece has not even those.
 const TRANSPORT_MAX: usize = 64;
 
 /// [`Meta::signal`] of a datagram. `first` is what its first piece says.

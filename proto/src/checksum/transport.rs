@@ -1,9 +1,9 @@
 //! Where each transport keeps its checksum, and what it covers.
 //!
-//! Rules mirrored from the kernel's IPVS: NAT updates TCP and UDP incrementally; a UDP checksum that
-//! is absent is computed and filled in; SCTP's CRC is computed anew if a port changed, and is not
-//! touched otherwise, as it covers no address. An ICMP error whose quote was translated is computed
-//! anew.
+//! Rules mirrored from the kernel's IPVS: NAT updates TCP and UDP incrementally; a UDP
+//! checksum that is absent is computed and filled in; SCTP's CRC is computed anew if a port
+//! changed, and is not touched otherwise, as it covers no address. An ICMP error whose quote
+//! was translated is computed anew.
 
 use super::{Crc32c, Delta, Sum};
 use crate::addr::Address;
@@ -103,7 +103,8 @@ pub fn fill<A: Address>(
     Ok(())
 }
 
-/// The same for a segment that goes on behind `head` in further pieces: all but the last have an even length.
+/// The same for a segment that goes on behind `head` in further pieces: all but the
+/// last have an even length.
 ///
 /// # Errors
 /// The first piece ends before the checksum.
@@ -165,14 +166,15 @@ pub fn is_right<A: Address>(
     }
 }
 
-/// Whether the checksum within a segment of `len` bytes is right, whose bytes have this sum: where it is a sum at all,
-/// and never absent.
+/// Whether the checksum within a segment of `len` bytes is right, whose bytes have this sum: where
+/// it is a sum at all, and never absent.
 #[must_use]
 pub fn is_right_sum<A: Address>(src: A, dst: A, protocol: Protocol, len: u32, sum: Sum) -> bool {
     covered(src, dst, protocol, len).and(sum).finish() == 0
 }
 
-/// What the checksum of a segment of so many bytes covers besides: ICMP for IPv4 has no pseudo-header.
+/// What the checksum of a segment of so many bytes covers besides: ICMP for
+/// IPv4 has no pseudo-header.
 fn covered<A: Address>(src: A, dst: A, protocol: Protocol, len: u32) -> Sum {
     if protocol == Protocol::ICMP {
         Sum::ZERO

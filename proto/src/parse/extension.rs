@@ -1,7 +1,7 @@
 //! The chain of IPv6 extension headers between the header and the transport (RFC 8200 section 4).
 //!
-//! Their contents are not judged and their order is not enforced: as the kernel, pvs only steps over
-//! them. Their number is bounded, and one fragment header is enough for everybody.
+//! Their contents are not judged and their order is not enforced: as the kernel, pvs only steps
+//! over them. Their number is bounded, and one fragment header is enough for everybody.
 
 use crate::meta::{Fragment, Malformed, Protocol};
 use crate::wire::ipv6;
@@ -71,7 +71,8 @@ pub(super) fn walk<const QUOTED: bool>(
     Err(Malformed::ExtensionHeader)
 }
 
-/// Where the byte is that says that a fragment header follows, and where that is, from the beginning of the packet.
+/// Where the byte is that says that a fragment header follows, and where that is, from the
+/// beginning of the packet.
 pub(super) fn find_fragment(packet: &[u8]) -> Option<(usize, usize)> {
     let (header, _) = ipv6::Header::ref_from_prefix(packet).ok()?;
     /// Where the IPv6 header says what follows.

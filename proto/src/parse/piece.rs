@@ -1,7 +1,7 @@
 //! Where a piece of a datagram belongs, and how a whole one is made of its header.
 //!
-//! As the kernel puts a datagram together (`ip_frag_reasm`, `nf_ct_frag6_reasm`): the header is the first piece's,
-//! with the length of the whole and without its place in it.
+//! As the kernel puts a datagram together (`ip_frag_reasm`, `nf_ct_frag6_reasm`): the header is the
+//! first piece's, with the length of the whole and without its place in it.
 
 use super::extension;
 use crate::addr::{V4, V6};
@@ -29,12 +29,14 @@ pub struct Piece {
 
 /// A family whose datagrams may come in pieces.
 pub trait Pieces: Sized {
-    /// The piece whose network header is at `l3` of a frame; `None` if there is none, or a whole datagram.
+    /// The piece whose network header is at `l3` of a frame; `None` if there is
+    /// none, or a whole datagram.
     fn piece_at(frame: &[u8], l3: u16) -> Option<Piece>;
 
-    /// Makes the header at `l3` of a frame, which the first piece begins with, that of a datagram of so many bytes
-    /// of data. Returns how many bytes of the frame behind its link layer are to be taken off its front, the link
-    /// layer having been moved: IPv6's fragment header. `None` if there is no datagram of that length.
+    /// Makes the header at `l3` of a frame, which the first piece begins with, that of a datagram
+    /// of so many bytes of data. Returns how many bytes of the frame behind its link layer are to
+    /// be taken off its front, the link layer having been moved: IPv6's fragment header. `None` if
+    /// there is no datagram of that length.
     fn make_whole(frame: &mut [u8], l3: u16, piece: &Piece, whole: &Whole) -> Option<usize>;
 }
 
@@ -138,8 +140,8 @@ impl Pieces for V6 {
     }
 }
 
-/// Makes every option that is the first piece's alone an empty one (RFC 791 section 3.1): the options of an IPv4
-/// header whose datagram is cut, for all pieces but the first.
+/// Makes every option that is the first piece's alone an empty one (RFC 791 section 3.1): the
+/// options of an IPv4 header whose datagram is cut, for all pieces but the first.
 pub fn keep_copied_options(options: &mut [u8]) {
     const END: u8 = 0;
     const EMPTY: u8 = 1;
@@ -168,7 +170,8 @@ mod tests {
 
     #[test]
     fn options_of_the_first_piece_alone_become_empty() {
-        // Loose source route (copied), record route (not), empty, timestamp (not), end, and what is behind it.
+        // Loose source route (copied), record route (not), empty, timestamp (not),
+        // end, and what is behind it.
         let mut options = [0x83, 3, 4, 7, 7, 4, 1, 2, 3, 4, 1, 0x44, 4, 5, 0, 0, 7, 3];
         keep_copied_options(&mut options);
         let expected = [0x83, 3, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 7, 3];

@@ -57,7 +57,8 @@ pub(super) fn transport<const QUOTED: bool>(
     }
 }
 
-/// What the first piece of a datagram says: its ports. The rest of its transport header may be in the next one.
+/// What the first piece of a datagram says: its ports. The rest of its transport
+/// header may be in the next one.
 #[cold]
 #[inline(never)]
 pub(super) fn first_piece(protocol: Protocol, bytes: &[u8]) -> Result<Transport, Malformed> {

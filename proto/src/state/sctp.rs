@@ -1,7 +1,7 @@
 //! SCTP: the states of IPVS for an association, as its server sees it (RFC 9260 section 4).
 //!
-//! INIT1 and REJECTED are IPVS's own: short-lived, so that INITs that nobody answers do not fill the
-//! table. `secure_tcp` has no part in it.
+//! INIT1 and REJECTED are IPVS's own: short-lived, so that INITs that nobody answers do not fill
+//! the table. `secure_tcp` has no part in it.
 
 use super::step::Direction;
 use crate::wire::sctp::chunk;

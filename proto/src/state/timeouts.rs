@@ -1,5 +1,5 @@
-//! How long a connection lives in each state without a packet: the kernel's defaults, three of which
-//! an operator can set (`ipvsadm --set`).
+//! How long a connection lives in each state without a packet: the kernel's defaults, three of
+//! which an operator can set (`ipvsadm --set`).
 
 use super::{sctp, tcp};
 use crate::meta::Protocol;
@@ -52,8 +52,8 @@ impl Timeouts {
             .unwrap_or(self.udp)
     }
 
-    /// Sets the timeouts of TCP's ESTABLISHED and FIN_WAIT, and of UDP, in seconds; 0 keeps a value.
-    /// SCTP's ESTABLISHED is not among them.
+    /// Sets the timeouts of TCP's ESTABLISHED and FIN_WAIT, and of UDP, in seconds; 0 keeps a
+    /// value. SCTP's ESTABLISHED is not among them.
     pub fn set(&mut self, tcp_secs: u32, tcp_fin_secs: u32, udp_secs: u32) {
         for (state, secs) in [
             (tcp::State::Established, tcp_secs),

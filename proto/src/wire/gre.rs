@@ -1,4 +1,5 @@
-//! The GRE header that a tunnelled packet gets (RFC 2784). Of a quoted one only what is in it is read.
+//! The GRE header that a tunnelled packet gets (RFC 2784). Of a quoted one
+//! only what is in it is read.
 
 use super::{ethernet, ipv4, ipv6};
 use crate::checksum::Sum;
@@ -34,8 +35,9 @@ pub struct Checksum {
     pub reserved: U16,
 }
 
-/// Writes the header for a packet of this protocol to the beginning of `bytes`, which go on with that packet, and
-/// its checksum if one is wanted; `rest` is the sum of what follows behind `bytes`. `None` if there is no room.
+/// Writes the header for a packet of this protocol to the beginning of `bytes`, which go on with
+/// that packet, and its checksum if one is wanted; `rest` is the sum of what follows behind
+/// `bytes`. `None` if there is no room.
 pub fn write(bytes: &mut [u8], within: Protocol, checksum: bool, rest: Sum) -> Option<()> {
     let protocol = match within {
         Protocol::IPV6 => ethernet::IPV6,
@@ -69,8 +71,8 @@ pub const fn len(checksum: bool) -> usize {
     }
 }
 
-/// The IP packet that follows the GRE header at the beginning of `bytes`, and where. `None` if that header is none of
-/// those that [`write`] makes.
+/// The IP packet that follows the GRE header at the beginning of `bytes`, and where. `None` if that
+/// header is none of those that [`write`] makes.
 #[must_use]
 pub fn within(bytes: &[u8]) -> Option<(Protocol, usize)> {
     let (header, rest) = Header::ref_from_prefix(bytes).ok()?;

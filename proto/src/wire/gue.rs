@@ -1,8 +1,8 @@
-//! Generic UDP encapsulation, variant 0 (draft-ietf-intarea-gue): its header behind that of UDP. Of a quoted one only
-//! what is in it is read.
+//! Generic UDP encapsulation, variant 0 (draft-ietf-intarea-gue): its header behind that of UDP. Of
+//! a quoted one only what is in it is read.
 //!
-//! Remote checksum offload has no form here: the kernel sends that option only for packets whose checksum a device
-//! was to complete, and a packet that came off a wire has none of that kind.
+//! Remote checksum offload has no form here: the kernel sends that option only for packets whose
+//! checksum a device was to complete, and a packet that came off a wire has none of that kind.
 
 use super::udp;
 use crate::addr::Address;
@@ -41,8 +41,8 @@ pub struct Plain<A> {
     pub checksum: bool,
 }
 
-/// Writes both headers to the beginning of `bytes`, which go on with the packet within; `rest` is the sum of what
-/// follows behind `bytes`. `None` if there is no room.
+/// Writes both headers to the beginning of `bytes`, which go on with the packet within; `rest` is
+/// the sum of what follows behind `bytes`. `None` if there is no room.
 pub fn write<A: Address>(bytes: &mut [u8], plain: &Plain<A>, rest: Sum) -> Option<()> {
     let len = LEN as u32 + plain.len;
     let (header, behind) = udp::Header::mut_from_prefix(bytes).ok()?;
@@ -68,8 +68,8 @@ pub fn write<A: Address>(bytes: &mut [u8], plain: &Plain<A>, rest: Sum) -> Optio
     Some(())
 }
 
-/// The IP packet that follows the UDP header at the beginning of `bytes` and a GUE header, and where. `None` if that is
-/// none of those that [`write`] makes.
+/// The IP packet that follows the UDP header at the beginning of `bytes` and a GUE header, and
+/// where. `None` if that is none of those that [`write`] makes.
 #[must_use]
 pub fn within(bytes: &[u8]) -> Option<(Protocol, usize)> {
     let (_, behind) = udp::Header::ref_from_prefix(bytes).ok()?;

@@ -72,11 +72,12 @@ pub trait Network: Family {
         Some(header)
     }
 
-    /// Computes the checksum of the header at `l3` anew, over its options too; IPv6 has none. `None` if the header
-    /// does not lie in the frame.
+    /// Computes the checksum of the header at `l3` anew, over its options too; IPv6 has none.
+    /// `None` if the header does not lie in the frame.
     fn fill_checksum(frame: &mut [u8], l3: u16) -> Option<()>;
 
-    /// Lets the header at `l3` reach over so many bytes of options more; IPv6 has none. `None` if it can't.
+    /// Lets the header at `l3` reach over so many bytes of options more; IPv6 has
+    /// none. `None` if it can't.
     fn lengthen(frame: &mut [u8], l3: u16, options: usize) -> Option<()>;
 }
 

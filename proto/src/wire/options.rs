@@ -1,8 +1,10 @@
-//! IPv4 options (RFC 791 section 3.1): what a host writes into those that ask for it, and which of them an ICMP error echoes.
+//! IPv4 options (RFC 791 section 3.1): what a host writes into those that ask for it, and which of
+//! them an ICMP error echoes.
 //!
-//! As Linux does it to every packet that it receives (`ip_options_compile`, `ip_options_echo`): Record Route and Timestamp
-//! get the address that the packet was for, what follows the end of the list is cleared, all others stay as they are. Source
-//! routes and lists that make no sense are not judged here: whoever called leaves the packet to Linux.
+//! As Linux does it to every packet that it receives (`ip_options_compile`, `ip_options_echo`):
+//! Record Route and Timestamp get the address that the packet was for, what follows the end of the
+//! list is cleared, all others stay as they are. Source routes and lists that make no sense are not
+//! judged here: whoever called leaves the packet to Linux.
 
 use crate::addr::Addr4;
 
@@ -196,8 +198,8 @@ impl Echo {
     }
 }
 
-/// The options of an error about a packet whose own [`record`] has written into: Record Route, then Timestamp, with what the
-/// error's sender adds where there is room.
+/// The options of an error about a packet whose own [`record`] has written into: Record Route, then
+/// Timestamp, with what the error's sender adds where there is room.
 ///
 /// # Errors
 /// There can be no such error.

@@ -6,11 +6,12 @@ use crate::service::ServerIndex;
 use crate::sync::{Acquire, AtomicBool, AtomicU64, Relaxed, Release};
 use std::sync::Arc;
 
-/// The blocks of all workers: a server's connections wherever they are. Each worker's are read as they
-/// are at the moment, which costs a cache line for each worker and only when a connection begins.
+/// The blocks of all workers: a server's connections wherever they are. Each worker's
+/// are read as they are at the moment, which costs a cache line for each worker and only
+/// when a connection begins.
 ///
-/// With them goes which servers are at their threshold: a matter of all workers' connections, judged when one
-/// begins or ends and when a threshold is edited.
+/// With them goes which servers are at their threshold: a matter of all workers' connections,
+/// judged when one begins or ends and when a threshold is edited.
 #[derive(Clone, Debug)]
 pub struct AllCells {
     blocks: Arc<[Arc<Cells>]>,
@@ -68,8 +69,8 @@ impl AllCells {
         }
     }
 
-    /// For the worker whose block is at this place, from 0. No two threads may ask as the same one at a time: one of
-    /// them would get what is not the least loaded server any more.
+    /// For the worker whose block is at this place, from 0. No two threads may ask as the same one
+    /// at a time: one of them would get what is not the least loaded server any more.
     #[must_use]
     pub const fn as_worker(&self, worker: usize) -> AsWorker<'_> {
         AsWorker {
@@ -78,8 +79,9 @@ impl AllCells {
         }
     }
 
-    /// Judges whether a server with these thresholds is at the upper one (IP_VS_DEST_F_OVERLOAD): from there on, until
-    /// it is below the lower one, or below three quarters of the upper one if there is no lower.
+    /// Judges whether a server with these thresholds is at the upper one
+    /// (IP_VS_DEST_F_OVERLOAD): from there on, until it is below the lower one, or below three
+    /// quarters of the upper one if there is no lower.
     pub fn judge(&self, server: ServerIndex, upper: u32, lower: u32) {
         let all = u64::from(self.load(server).total());
         let (upper, lower) = (u64::from(upper), u64::from(lower));
@@ -109,7 +111,8 @@ impl AllCells {
         self.overloaded.changes.load(Acquire)
     }
 
-    /// Both counts at once: no table holds as many connections as would carry from one to the other.
+    /// Both counts at once: no table holds as many connections as would
+    /// carry from one to the other.
     #[inline(never)]
     fn sum(&self, server: ServerIndex) -> Load {
         let words = self.blocks.iter().filter_map(|block| block.word(server));

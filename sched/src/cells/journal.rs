@@ -1,5 +1,5 @@
-//! Which servers' loads a worker has changed, the latest ones: so that whoever keeps something that depends on loads need
-//! not look through all of them for what is new.
+//! Which servers' loads a worker has changed, the latest ones: so that whoever keeps something that
+//! depends on loads need not look through all of them for what is new.
 
 use super::words::Words;
 use crate::service::ServerIndex;
@@ -19,8 +19,8 @@ pub(crate) struct Journal(Words);
 struct Parts<'a> {
     /// The number of changes so far: for its worker.
     count: &'a AtomicU64,
-    /// The same for others. Its worker only writes it: the model checker overlooks who reads a word between a load and a
-    /// store of another thread.
+    /// The same for others. Its worker only writes it: the model checker overlooks who reads a word
+    /// between a load and a store of another thread.
     length: &'a AtomicU64,
     /// The servers of the latest.
     slots: &'a [AtomicU64],
@@ -51,7 +51,8 @@ impl Journal {
         };
         let count = parts.count.load(Relaxed);
         if let Some(slot) = slot(parts.slots, count) {
-            // Behind the length that was written before: who sees this one sees that it has come round.
+            // Behind the length that was written before: who sees this one
+            // sees that it has come round.
             slot.store(server.0.into(), Release);
         }
         let count = count.wrapping_add(1);
@@ -66,8 +67,8 @@ impl Journal {
         self.parts().map_or(0, |parts| parts.length.load(Acquire))
     }
 
-    /// The server of the change of this number, if it is among the latest: to be asked afterwards, by
-    /// [`reaches`](Self::reaches).
+    /// The server of the change of this number, if it is among the latest: to be asked afterwards,
+    /// by [`reaches`](Self::reaches).
     #[inline]
     pub(crate) fn server(&self, n: u64) -> ServerIndex {
         let slot = self.parts().and_then(|parts| slot(parts.slots, n));

@@ -82,7 +82,8 @@ pub trait Loads {
     fn any_overloaded(&self) -> bool {
         true
     }
-    /// The worker that asks, if it is one, for which something may be kept from one pick to the next.
+    /// The worker that asks, if it is one, for which something may be kept
+    /// from one pick to the next.
     fn as_worker(&self) -> Option<AsWorker<'_>> {
         None
     }

@@ -1,9 +1,10 @@
 //! Long-lived cells: a server's statistics and connection counts, which outlive every edit.
 //!
-//! Each worker has a block of its own, one cache line of statistics and one word of load a server and a [journal], and is
-//! its only writer: an increment is a load and a store, no read-modify-write. Control reads the blocks of all workers and adds
-//! them up. `-Z` never writes here; control keeps the values of that moment and subtracts them.
-//! A service has no cell: it is the sum of its servers and of what removed ones had counted.
+//! Each worker has a block of its own, one cache line of statistics and one word of load a server
+//! and a [journal], and is its only writer: an increment is a load and a store, no
+//! read-modify-write. Control reads the blocks of all workers and adds them up. `-Z` never writes
+//! here; control keeps the values of that moment and subtracts them. A service has no cell: it is
+//! the sum of its servers and of what removed ones had counted.
 
 mod all;
 pub(crate) mod journal;
@@ -85,8 +86,8 @@ impl Cells {
         self.change(server, active, inactive);
     }
 
-    /// A connection that counted otherwise counts as active (or not) from now on. Both counts change at once: whoever
-    /// reads them never sees it twice or not at all.
+    /// A connection that counted otherwise counts as active (or not) from now on. Both counts
+    /// change at once: whoever reads them never sees it twice or not at all.
     pub fn turn(&self, server: ServerIndex, active: bool) {
         let by = if active { 1 } else { -1 };
         self.change(server, by, -by);

@@ -3,8 +3,8 @@
 use crate::sync::AtomicU64;
 use core::ops::{Deref, Range};
 
-/// Words before and behind, which are never touched: x86 fetches lines in pairs of 128 bytes, and what lies beside these
-/// on the heap may be another worker's.
+/// Words before and behind, which are never touched: x86 fetches lines in pairs of 128 bytes, and
+/// what lies beside these on the heap may be another worker's.
 const MARGIN: usize = 16;
 
 /// A row of words, 0 at first, on cache lines of its own.

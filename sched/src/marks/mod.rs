@@ -1,8 +1,9 @@
 //! Mark rules: which packets get a firewall mark, and which are dropped before anything else.
 //!
-//! There is no netfilter in the way of a packet, so what iptables does for a kernel director is done here. Rules are
-//! asked in their order, as iptables asks those of a chain: `mark` sets the mark, or some of its bits, and goes on; `accept`
-//! and `drop` end. A mark is asked for only where a connection may begin; dropping holds for every packet.
+//! There is no netfilter in the way of a packet, so what iptables does for a kernel director is
+//! done here. Rules are asked in their order, as iptables asks those of a chain: `mark` sets the
+//! mark, or some of its bits, and goes on; `accept` and `drop` end. A mark is asked for only where
+//! a connection may begin; dropping holds for every packet.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -130,7 +131,8 @@ impl fmt::Display for RuleError {
 }
 
 impl Prefix {
-    /// The network of an address: the bits behind the length are cleared. `None` if the address has fewer.
+    /// The network of an address: the bits behind the length are cleared. `None`
+    /// if the address has fewer.
     #[must_use]
     pub fn new(address: IpAddr, length: u8) -> Option<Self> {
         let cut = |bits: u128, width: u8| match width.checked_sub(length)? {

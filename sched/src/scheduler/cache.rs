@@ -1,11 +1,13 @@
-//! What lblc and lblcr remember of destinations: a map from addresses to values, of fixed size, that several workers use.
+//! What lblc and lblcr remember of destinations: a map from addresses to values, of fixed size,
+//! that several workers use.
 //!
-//! All memory is there from the start and nothing is allocated later. The map is in 64 parts by a hash of the
-//! address, each behind a lock that is only ever tried: a worker that finds it taken some times over does without the
-//! memory for this one connection. A part is locked for a look-up or an entry, never while servers are compared.
+//! All memory is there from the start and nothing is allocated later. The map is in 64 parts by a
+//! hash of the address, each behind a lock that is only ever tried: a worker that finds it taken
+//! some times over does without the memory for this one connection. A part is locked for a look-up
+//! or an entry, never while servers are compared.
 //!
-//! Mirrors the tables of `ip_vs_lblc.c` and `ip_vs_lblcr.c`. Their timer goes round once a minute; here a part is
-//! tidied up when it is used.
+//! Mirrors the tables of `ip_vs_lblc.c` and `ip_vs_lblcr.c`. Their timer goes round once a minute;
+//! here a part is tidied up when it is used.
 
 use super::Copyable;
 use crate::limits::{CACHE_PART_ENTRIES_MAX, CACHE_PARTS};
@@ -117,7 +119,8 @@ impl<V: Copy + Default> Part<V> {
         }
     }
 
-    /// What is remembered of an address, which is thereby used; nothing if it was unused for `memory`.
+    /// What is remembered of an address, which is thereby used; nothing if it
+    /// was unused for `memory`.
     pub(super) fn get(&mut self, addr: u128, now: Ticks, memory: Ticks) -> Option<&mut V> {
         let at = usize::from(self.find(addr)?);
         if self.entries.get(at)?.used.after(memory).is_due(now) {

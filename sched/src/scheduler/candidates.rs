@@ -1,7 +1,8 @@
-//! The servers that a weighted scheduler has to choose among, as close together as a scan wants them.
+//! The servers that a weighted scheduler has to choose among, as close
+//! together as a scan wants them.
 //!
-//! Made by control with every edit of the list: servers of weight 0 are left out, and what a pick does not
-//! ask about a server is too. Not a scheduler.
+//! Made by control with every edit of the list: servers of weight 0 are left out, and what a pick
+//! does not ask about a server is too. Not a scheduler.
 
 use crate::cells::Loads;
 use crate::service::{Server, ServerIndex};
@@ -67,13 +68,15 @@ impl Candidates {
     }
 }
 
-/// `cost / weight < other_cost / other_weight`. Costs are those of 32 bits, so that no product overflows.
+/// `cost / weight < other_cost / other_weight`. Costs are those of 32 bits, so
+/// that no product overflows.
 pub(super) fn is_less(cost: u64, weight: u32, other_cost: u64, other_weight: u32) -> bool {
     let (cost, other_cost) = (cost.min(COST_MAX), other_cost.min(COST_MAX));
     other_cost * u64::from(weight) > cost * u64::from(other_weight)
 }
 
-/// Costs above are equal: the kernel's have 32 bits, which 16 million active connections of a server fill.
+/// Costs above are equal: the kernel's have 32 bits, which 16 million active
+/// connections of a server fill.
 pub(super) const COST_MAX: u64 = u32::MAX as u64;
 
 fn all(servers: &[Server]) -> impl Iterator<Item = Candidate> {

@@ -1,7 +1,8 @@
 //! dh: the server that the destination's address hashes to.
 //!
-//! Mirrors `ip_vs_dh.c`: 256 buckets are filled by turns in list order, whatever the weights, so that a bucket's
-//! server follows from their number. A server that may take nothing is not replaced by another.
+//! Mirrors `ip_vs_dh.c`: 256 buckets are filled by turns in list order, whatever the
+//! weights, so that a bucket's server follows from their number. A server that may take
+//! nothing is not replaced by another.
 
 use super::hash::{bucket, folded};
 use super::{Ask, List, Scheduler, usable};

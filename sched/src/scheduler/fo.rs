@@ -1,6 +1,7 @@
 //! fo: failover: the greatest weight; the earlier server in the list wins a tie.
 //!
-//! Mirrors `ip_vs_fo.c`: loads count for nothing, so that all connections go to one server while it is usable.
+//! Mirrors `ip_vs_fo.c`: loads count for nothing, so that all connections go to one
+//! server while it is usable.
 
 use super::candidates::{Candidate, Candidates};
 use super::{Ask, List, Scheduler};

@@ -1,5 +1,5 @@
-//! The hashes by which dh, sh and mh find a bucket, as the kernel computes them. Not keyed against anybody:
-//! which server a client gets has to be the same on every director.
+//! The hashes by which dh, sh and mh find a bucket, as the kernel computes them. Not keyed against
+//! anybody: which server a client gets has to be the same on every director.
 
 use crate::config::AddressFamily;
 use core::net::IpAddr;
@@ -15,8 +15,8 @@ const fn fold(bits: u128) -> u32 {
     (bits >> 96) as u32 ^ (bits >> 64) as u32 ^ (bits >> 32) as u32 ^ bits as u32
 }
 
-/// A server's address, read as one of the service's family as the kernel does: of an IPv6 server behind a tunnel
-/// an IPv4 service sees the first word.
+/// A server's address, read as one of the service's family as the kernel does: of an IPv6 server
+/// behind a tunnel an IPv4 service sees the first word.
 pub(super) fn folded_server(family: AddressFamily, addr: IpAddr) -> u32 {
     match (addr, family) {
         (IpAddr::V4(a), _) => a.to_bits(),
@@ -34,9 +34,9 @@ pub(super) const fn bucket(word: u32) -> u8 {
     (word.wrapping_mul(0x61c8_8647) >> 24) as u8
 }
 
-/// `hsiphash` of one word on 64-bit machines: the lower half of SipHash-1-3 under a key of two words that are
-/// both `key`. Of a length that is known, so that nothing is left but arithmetic: mh asks for it up to once a slot
-/// for one connection.
+/// `hsiphash` of one word on 64-bit machines: the lower half of SipHash-1-3 under a key of two
+/// words that are both `key`. Of a length that is known, so that nothing is left but arithmetic: mh
+/// asks for it up to once a slot for one connection.
 #[inline]
 pub(super) const fn hsiphash(word: u32, key: u64) -> u32 {
     let mut v = [

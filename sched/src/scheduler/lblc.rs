@@ -1,5 +1,5 @@
-//! lblc: locality-based least connection: a destination address stays with its server while that is usable and not
-//! over its weight with others idle; else the choice of wlc becomes its server.
+//! lblc: locality-based least connection: a destination address stays with its server while that is
+//! usable and not over its weight with others idle; else the choice of wlc becomes its server.
 //!
 //! Mirrors `ip_vs_lblc.c`: a remembered server is not asked whether it is at its threshold.
 

@@ -1,5 +1,6 @@
-//! lblcr: locality-based least connection with replication: a destination address has a set of servers, of which the
-//! least loaded is taken; if that is over its weight with others idle, the choice of wlc joins the set.
+//! lblcr: locality-based least connection with replication: a destination address has a set of
+//! servers, of which the least loaded is taken; if that is over its weight with others idle, the
+//! choice of wlc joins the set.
 //!
 //! Mirrors `ip_vs_lblcr.c`. A set that has not changed for `lblcr_expiration` loses its most loaded
 //! server.
@@ -108,7 +109,8 @@ impl Lblcr {
         })
     }
 
-    /// The server of the set with the most overhead for its weight, overloaded or not; the latest wins a tie.
+    /// The server of the set with the most overhead for its weight, overloaded or
+    /// not; the latest wins a tie.
     fn most<L: Loads>(&self, set: &Set, loads: &L) -> Option<usize> {
         let most = self.members(set).reduce(|most, other| {
             let cost = |c: &Candidate| loads.load(c.index).overhead();

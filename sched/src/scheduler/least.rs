@@ -1,7 +1,7 @@
 //! The server with the least cost for its weight: what lc, wlc, sed, nq, lblc and lblcr look for.
 //!
-//! By a scan, as the kernel does; among many servers and for a worker, by the [tournament](super::tournament) that is
-//! kept for it. Not a scheduler.
+//! By a scan, as the kernel does; among many servers and for a worker, by the
+//! [tournament](super::tournament) that is kept for it. Not a scheduler.
 
 use super::candidates::{COST_MAX, Candidate, Candidates};
 use super::tournament::Tournaments;
@@ -71,7 +71,8 @@ impl<C: Cost> Least<C> {
         }
     }
 
-    /// Takes the memory that makes it fast for this number of workers, if there are enough candidates for that.
+    /// Takes the memory that makes it fast for this number of workers, if there are
+    /// enough candidates for that.
     pub(super) fn keep_for(&mut self, workers: usize) {
         self.tournaments = Tournaments::new(&self.candidates, workers);
     }
@@ -90,8 +91,8 @@ impl<C: Cost> Least<C> {
         }
     }
 
-    /// As `ip_vs_wlc.c` compares: by cross-multiplication, and only a lesser one takes the place of an earlier one. Whether
-    /// a server is overloaded is asked last: of a thousand few get so far.
+    /// As `ip_vs_wlc.c` compares: by cross-multiplication, and only a lesser one takes the place of
+    /// an earlier one. Whether a server is overloaded is asked last: of a thousand few get so far.
     fn scan<L: Loads>(&self, loads: &L) -> Option<&Candidate> {
         let mut least = None;
         // Above all costs.

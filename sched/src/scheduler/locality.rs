@@ -1,8 +1,9 @@
-//! What lblc and lblcr have in common: servers by lasting names, the choice by weighted least connection, and when a
-//! server counts as loaded over its weight.
+//! What lblc and lblcr have in common: servers by lasting names, the choice by weighted least
+//! connection, and when a server counts as loaded over its weight.
 //!
-//! Mirrors `ip_vs_lblc.c` and `ip_vs_lblcr.c`, whose caches hold on to a server that is removed: if it comes back its
-//! destinations come back to it. So a cache keeps names here, neither places in a list nor cells.
+//! Mirrors `ip_vs_lblc.c` and `ip_vs_lblcr.c`, whose caches hold on to a server that is removed:
+//! if it comes back its destinations come back to it. So a cache keeps names here, neither
+//! places in a list nor cells.
 
 use super::candidates::{Candidate, Candidates};
 use super::least::{Active, Least, Overhead};
@@ -62,7 +63,8 @@ impl Known {
         self.lightest.pick(loads).map(Candidate::place)
     }
 
-    /// The server has more active connections than its weight, while some other has not half as many as its own.
+    /// The server has more active connections than its weight, while some other has not
+    /// half as many as its own.
     pub(super) fn is_over_weight<L: Loads>(&self, server: &Candidate, loads: &L) -> bool {
         let active = |c: &Candidate| loads.load(c.index).active;
         let is_idle = |c: &Candidate| u64::from(active(c)) * 2 < u64::from(c.weight);

@@ -1,9 +1,10 @@
-//! mh: Maglev hashing: the client's address, and with mh-port its port, leads to a slot of a table in which each
-//! server has its share, and of which little changes when servers come and go.
+//! mh: Maglev hashing: the client's address, and with mh-port its port, leads to a slot of a table
+//! in which each server has its share, and of which little changes when servers come and go.
 //!
-//! Mirrors `ip_vs_mh.c`, whose table has 4093 slots unless the kernel was built with more; here a service may have more
-//! or fewer ([`MhSlots`]). A share goes by the last weight that was not 0, so that a server that is quiesced keeps its
-//! slots: without mh-fallback its clients are refused, with it other slots are tried.
+//! Mirrors `ip_vs_mh.c`, whose table has 4093 slots unless the kernel was built with more; here a
+//! service may have more or fewer ([`MhSlots`]). A share goes by the last weight that was not 0, so
+//! that a server that is quiesced keeps its slots: without mh-fallback its clients are refused,
+//! with it other slots are tried.
 
 use super::hash::{folded, folded_server, hsiphash};
 use super::{Ask, List, Scheduler, gcd, usable};
@@ -13,12 +14,12 @@ use crate::slots::MhSlots;
 use pvs_proto::Address;
 use std::sync::Arc;
 
-/// The kernel's two keys. Under the first one clients and the servers' first slots are hashed, under the second one
-/// the servers' steps.
+/// The kernel's two keys. Under the first one clients and the servers' first slots are hashed,
+/// under the second one the servers' steps.
 const KEYS: [u64; 2] = [2_654_435_761, 2_654_446_892];
 
-/// Slots that mh-fallback tries at most for one connection: as many as the kernel's table has. It bounds what a pick
-/// costs; behind them a larger table takes the next server of the list.
+/// Slots that mh-fallback tries at most for one connection: as many as the kernel's table has. It
+/// bounds what a pick costs; behind them a larger table takes the next server of the list.
 const TRIES_MAX: usize = 4093;
 
 /// What a server's part of the table follows from.
@@ -53,7 +54,8 @@ impl Scheduler for Mh {
 
     fn start(&self) {}
 
-    /// Waits for [`finish`](Self::finish): a thousand servers that come in one batch want one table.
+    /// Waits for [`finish`](Self::finish): a thousand servers that come in
+    /// one batch want one table.
     fn update(&mut self, _: &List<'_>) {}
 
     fn finish(&mut self, list: &List<'_>) {
@@ -116,8 +118,8 @@ impl Table {
     }
 }
 
-/// The slots that nobody has, a bit each: the table is filled by asking for these a dozen times as often as it has
-/// slots, and they fit into the nearest cache.
+/// The slots that nobody has, a bit each: the table is filled by asking for these a dozen times as
+/// often as it has slots, and they fit into the nearest cache.
 struct Free(Vec<u64>);
 
 impl Free {

@@ -1,10 +1,11 @@
 //! The schedulers: one file each, one shape for all.
 //!
-//! A scheduler has an immutable part, *built* by control out of the server list (mh's table, wrr's
-//! greatest weight), and a mutable *state* that workers share and that outlives edits (rr's position,
-//! lblc's cache). A worker *picks* with both. An edit of the list makes a *change*, which control
-//! applies to the state at the moment of publishing ([`Service::settle`](crate::Service::settle)),
-//! because the kernel moves positions when servers come and go.
+//! A scheduler has an immutable part, *built* by control out of the server list (mh's
+//! table, wrr's greatest weight), and a mutable *state* that workers share and that
+//! outlives edits (rr's position, lblc's cache). A worker *picks* with both. An edit of
+//! the list makes a *change*, which control applies to the state at the moment of
+//! publishing ([`Service::settle`](crate::Service::settle)), because the kernel moves
+//! positions when servers come and go.
 //!
 //! Adding a scheduler: a file with an `impl Scheduler`, a row in `schedulers!` below, a name in
 //! [`SchedulerName`].
@@ -97,7 +98,8 @@ pub(crate) trait Scheduler: Sized {
     fn update(&mut self, list: &List<'_>) {
         *self = Self::build(list);
     }
-    /// Brought up to the list that will be published: once for all edits, for what would cost too much for each.
+    /// Brought up to the list that will be published: once for all edits, for what
+    /// would cost too much for each.
     fn finish(&mut self, _list: &List<'_>) {}
     /// The state of a scheduler that has picked nothing yet.
     fn start(&self) -> Self::State;
@@ -193,8 +195,8 @@ macro_rules! schedulers {
                 match self { $(Self::$name(bound) => bound.edit(list, edit),)+ }
             }
 
-            /// Gets ready to pick out of this list, and applies the changes since the last call to the
-            /// shared state.
+            /// Gets ready to pick out of this list, and applies the changes since the last
+            /// call to the shared state.
             pub(crate) fn settle(&mut self, list: &List<'_>) {
                 match self { $(Self::$name(bound) => bound.settle(list),)+ }
             }
@@ -260,8 +262,8 @@ type Place = u32;
 /// Before the first server: above every ordinal.
 const HEAD: Place = Place::MAX;
 
-/// The servers behind a place, with their positions, to the end of the list: found by halving. The list is in descending
-/// order of ordinals, so this holds even if the place's own server has gone.
+/// The servers behind a place, with their positions, to the end of the list: found by halving. The
+/// list is in descending order of ordinals, so this holds even if the place's own server has gone.
 fn behind(servers: &[Server], place: Place) -> impl Iterator<Item = (usize, &Server)> {
     let first = servers.partition_point(|s| s.ordinal >= place);
     servers.iter().enumerate().skip(first)

@@ -1,6 +1,7 @@
 //! none: a service without a scheduler, which takes no new connection.
 //!
-//! Mirrors `ip_vs_schedule`, which finds no server where `svc->scheduler` is null; what is connected goes on.
+//! Mirrors `ip_vs_schedule`, which finds no server where `svc->scheduler` is null;
+//! what is connected goes on.
 
 use super::{Ask, List, Scheduler};
 use crate::cells::Loads;

@@ -1,6 +1,8 @@
-//! nq: never queue: the first server without active connections, else the one of the shortest expected delay.
+//! nq: never queue: the first server without active connections, else the one of the
+//! shortest expected delay.
 //!
-//! Mirrors `ip_vs_nq.c`: an idle server is taken whatever its weight, the earliest in the list; else as sed.
+//! Mirrors `ip_vs_nq.c`: an idle server is taken whatever its weight, the earliest
+//! in the list; else as sed.
 
 use super::candidates::{Candidate, Candidates};
 use super::least::{Least, Queue};

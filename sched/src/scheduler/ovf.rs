@@ -1,7 +1,8 @@
-//! ovf: overflow: the greatest weight that has no more active connections than that; the earlier server in the
-//! list wins a tie.
+//! ovf: overflow: the greatest weight that has no more active connections than that; the earlier
+//! server in the list wins a tie.
 //!
-//! Mirrors `ip_vs_ovf.c`: a server takes one connection more than its weight; when all have, nobody is picked.
+//! Mirrors `ip_vs_ovf.c`: a server takes one connection more than its weight; when
+//! all have, nobody is picked.
 
 use super::candidates::{Candidate, Candidates};
 use super::{Ask, List, Scheduler};

@@ -12,8 +12,8 @@ use pvs_proto::Address;
 #[derive(Clone, Debug)]
 pub(crate) struct Rr;
 
-/// The place of the server last used. On a line of its own: workers write it whenever a connection begins, and
-/// what lies beside it on the heap may be what they read for every packet.
+/// The place of the server last used. On a line of its own: workers write it whenever a connection
+/// begins, and what lies beside it on the heap may be what they read for every packet.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct State(AtomicU32);

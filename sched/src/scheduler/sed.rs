@@ -1,4 +1,5 @@
-//! sed: the shortest expected delay, (active + 1) / weight; the earlier server in the list wins a tie.
+//! sed: the shortest expected delay, (active + 1) / weight; the earlier
+//! server in the list wins a tie.
 //!
 //! Mirrors `ip_vs_sed.c`: the one more is the connection that is about to come.
 

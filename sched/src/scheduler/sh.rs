@@ -1,8 +1,8 @@
 //! sh: the server that the client's address hashes to, and with sh-port its port.
 //!
-//! Mirrors `ip_vs_sh.c`: 256 buckets are filled in list order, each server as often as its weight says and at least
-//! once. Without sh-fallback nobody takes the place of a server that may take nothing; with it other buckets are
-//! tried, from the client's own on.
+//! Mirrors `ip_vs_sh.c`: 256 buckets are filled in list order, each server as often as its weight
+//! says and at least once. Without sh-fallback nobody takes the place of a server that may take
+//! nothing; with it other buckets are tried, from the client's own on.
 
 use super::hash::{BUCKETS, bucket, folded};
 use super::{Ask, List, Scheduler, usable};

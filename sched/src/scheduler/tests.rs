@@ -254,7 +254,8 @@ proptest! {
     ) {
         let s = service(SchedulerName::Wrr, &weights);
         let listed: Vec<u32> = s.servers().iter().map(|s| s.config.weight).collect();
-        // Where the edits that made the list have left the weight: the kernel's rule, once for each server.
+        // Where the edits that made the list have left the weight: the kernel's
+        // rule, once for each server.
         let mut weight = 0;
         for n in 1..=weights.len() {
             let step = weights[..n].iter().fold(0, |a, b| gcd(a, *b)).max(1);

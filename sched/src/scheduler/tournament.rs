@@ -1,9 +1,11 @@
-//! The least of many servers without looking at each: a winner tree (Knuth, TAOCP 5.4.1) for each worker.
+//! The least of many servers without looking at each: a winner tree (Knuth,
+//! TAOCP 5.4.1) for each worker.
 //!
-//! The candidates meet in pairs, the winners meet in pairs, and so on; a tie is the earlier one's. When a load changes only the
-//! meetings on the way from its server to the root are played again: ten of them among a thousand. Which loads have
-//! changed, its own and other workers', a worker reads in their journals when it picks: so a pick is of the loads as
-//! they are at that moment, and what is kept is written by its worker alone. If more has happened than a scan would cost, the
+//! The candidates meet in pairs, the winners meet in pairs, and so on; a tie is the earlier one's.
+//! When a load changes only the meetings on the way from its server to the root are played again:
+//! ten of them among a thousand. Which loads have changed, its own and other workers', a worker
+//! reads in their journals when it picks: so a pick is of the loads as they are at that moment, and
+//! what is kept is written by its worker alone. If more has happened than a scan would cost, the
 //! candidates are scanned; the tree is made anew with the next pick before which less has.
 //!
 //! Control takes the memory when the list is published. Not a scheduler.
@@ -108,7 +110,8 @@ impl<C: Cost> Tournaments<C> {
         })
     }
 
-    /// The position of the least candidate; `None` if a scan is to tell, which it is too where nobody is usable.
+    /// The position of the least candidate; `None` if a scan is to tell, which it is
+    /// too where nobody is usable.
     pub(super) fn winner(&self, candidates: &Candidates, worker: AsWorker<'_>) -> Option<usize> {
         // A tree hears of as many workers as it was made for.
         if worker.cells.workers() != self.trees.len() {
@@ -190,7 +193,8 @@ impl<C: Cost> Contest<'_, C> {
         }
     }
 
-    /// Plays for each server whose load has changed; false if the journals do not reach back so far.
+    /// Plays for each server whose load has changed; false if the journals
+    /// do not reach back so far.
     fn catch_up(&self) -> bool {
         self.journals().all(|(seen, journal)| {
             let (from, to) = (seen.load(Relaxed), journal.length());

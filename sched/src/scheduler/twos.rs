@@ -1,7 +1,9 @@
-//! twos: the power of two random choices: of two servers drawn by weight, the one with the lesser overhead for its weight.
+//! twos: the power of two random choices: of two servers drawn by weight, the one with the lesser
+//! overhead for its weight.
 //!
-//! Mirrors `ip_vs_twos.c`: a number is drawn from 0 to the sum of the weights, both included, so that the first
-//! server in the list has a share more than its weight; both draws may fall on the same one.
+//! Mirrors `ip_vs_twos.c`: a number is drawn from 0 to the sum of the weights, both
+//! included, so that the first server in the list has a share more than its weight; both
+//! draws may fall on the same one.
 
 use super::candidates::{Candidate, Candidates, is_less};
 use super::{Ask, Copyable, List, Scheduler};

@@ -1,8 +1,8 @@
 //! wrr: round robin by weight, in descending steps of the greatest common divisor.
 //!
-//! Mirrors `ip_vs_wrr.c`: a current weight goes down by the divisor after each walk of the list, and
-//! a server is taken if its weight reaches it. An edit puts the position before the first server and
-//! brings the current weight back into the new range.
+//! Mirrors `ip_vs_wrr.c`: a current weight goes down by the divisor after each walk of the list,
+//! and a server is taken if its weight reaches it. An edit puts the position before the first
+//! server and brings the current weight back into the new range.
 
 use super::{Ask, Copyable, Edit, HEAD, List, Place, Scheduler, behind, gcd, usable};
 use crate::cells::Loads;
@@ -13,13 +13,15 @@ use pvs_proto::Address;
 /// The range of the current weight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wrr {
-    /// Where the current weight starts: the greatest weight less (step - 1); 0 if no server is usable.
+    /// Where the current weight starts: the greatest weight less (step - 1);
+    /// 0 if no server is usable.
     top: u32,
     /// The greatest common divisor of the positive weights, at least 1.
     step: u32,
 }
 
-/// Place and current weight in one word, so that a worker moves both at once. On a line of its own, as rr's is.
+/// Place and current weight in one word, so that a worker moves both at once. On a
+/// line of its own, as rr's is.
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct State(AtomicU64);
@@ -124,9 +126,9 @@ impl Scheduler for Wrr {
 }
 
 impl Wrr {
-    /// Walks from `mark` to the first server whose weight reaches the current one. At the end of the list
-    /// the current weight goes down to where the heaviest usable server reaches it: the kernel gets
-    /// there by walks that find nothing. So two walks are the most there are.
+    /// Walks from `mark` to the first server whose weight reaches the current one. At the end of
+    /// the list the current weight goes down to where the heaviest usable server reaches it: the
+    /// kernel gets there by walks that find nothing. So two walks are the most there are.
     fn walk<L: Loads>(&self, servers: &[Server], mark: Mark, loads: &L) -> (Mark, Option<usize>) {
         // A worker that still saw the list before an edit may have left a weight out of this range.
         let weight = if mark.weight == 0 {
@@ -167,8 +169,8 @@ impl Wrr {
         Self::first(servers, HEAD, weight, loads).unwrap_or(nobody)
     }
 
-    /// Where the kernel's mark stands when no server may be picked. A walk that began behind a server in its
-    /// last round ends at that server, one round later; any other ends at the head.
+    /// Where the kernel's mark stands when no server may be picked. A walk that began behind a
+    /// server in its last round ends at that server, one round later; any other ends at the head.
     fn nobody(&self, servers: &[Server], place: Place, weight: u32) -> Mark {
         let listed = servers.iter().any(|s| s.ordinal == place);
         if !listed || weight > self.step {

@@ -64,8 +64,8 @@ impl<A: Address> Held<'_, A> {
         None
     }
 
-    /// Enters a template. One that no connection has made sure of gives way if there is no room; `None` if there is
-    /// none even so.
+    /// Enters a template. One that no connection has made sure of gives way if there is no room;
+    /// `None` if there is none even so.
     pub fn insert(
         &mut self,
         (key, data): (TemplateKey<A>, &EngineData),

@@ -1,13 +1,15 @@
-//! Persistence templates: which server a group of clients has. Shared by all workers, and touched only when a
-//! connection begins or ends.
+//! Persistence templates: which server a group of clients has. Shared by all workers, and touched
+//! only when a connection begins or ends.
 //!
-//! A bounded table in stripes, each with a lock that is only ever tried. Who holds a stripe looks a client's
-//! template up, has a server picked if there is none, and enters it: so two first packets on two workers agree, the
-//! second finds what the first has entered. A template holds as long as connections refer to it, counted beside the
-//! lock, so that a connection can end without it. Times are the kernel's (`ip_vs_conn_expire`): the service's
-//! timeout, and a minute at a time while a template that is due still has connections.
+//! A bounded table in stripes, each with a lock that is only ever tried. Who holds a stripe looks a
+//! client's template up, has a server picked if there is none, and enters it: so two first packets
+//! on two workers agree, the second finds what the first has entered. A template holds as long as
+//! connections refer to it, counted beside the lock, so that a connection can end without it. Times
+//! are the kernel's (`ip_vs_conn_expire`): the service's timeout, and a minute at a time while a
+//! template that is due still has connections.
 //!
-//! Where a persistence engine tells clients apart, by a call for instance, the template keeps what it goes by.
+//! Where a persistence engine tells clients apart, by a call for instance, the
+//! template keeps what it goes by.
 
 mod engine;
 mod held;
@@ -29,7 +31,8 @@ const STRIPES: usize = if cfg!(loom) { 1 } else { 64 };
 /// Slots that a part has at least.
 const SLOTS_MIN: usize = if cfg!(loom) { 2 } else { 8 };
 
-/// How often a lock is tried. What is done under one takes a few microseconds at most; this is longer.
+/// How often a lock is tried. What is done under one takes a few microseconds
+/// at most; this is longer.
 const TRIES: u32 = 4096;
 
 /// Templates that are due are taken out this much later at most: 128 ms.
@@ -78,8 +81,8 @@ struct Stripe<A> {
 }
 
 impl<A: Address> Templates<A> {
-    /// An empty table for `templates` templates, give or take what falls unevenly on its stripes, of `servers`
-    /// servers. All its memory is taken here: 64 bytes for each (96 in IPv6).
+    /// An empty table for `templates` templates, give or take what falls unevenly on its stripes,
+    /// of `servers` servers. All its memory is taken here: 64 bytes for each (96 in IPv6).
     #[must_use]
     pub fn new(templates: usize, servers: usize) -> Self {
         let slots = templates.div_ceil(STRIPES).clamp(SLOTS_MIN, SLOTS_MAX);
@@ -123,8 +126,8 @@ impl<A: Address> Templates<A> {
         self.claims.get(template.0.checked_sub(1)? as usize)
     }
 
-    /// A connection of the template has ended. True if it was the last one, of a template that no connection
-    /// has ever made sure of.
+    /// A connection of the template has ended. True if it was the last one, of a template that no
+    /// connection has ever made sure of.
     pub fn release(&self, template: TemplateRef) -> bool {
         let Some(claim) = self.claim(template) else {
             return false;
@@ -155,8 +158,8 @@ impl<A: Address> Templates<A> {
         }
     }
 
-    /// Takes out what is due in one stripe, the first that has something of those that are `worker`'s share
-    /// among `workers`.
+    /// Takes out what is due in one stripe, the first that has something of those that are
+    /// `worker`'s share among `workers`.
     #[inline]
     pub fn sweep(&self, now: Ticks, worker: usize, workers: usize) {
         let share = self.stripes.iter().enumerate();
@@ -167,7 +170,8 @@ impl<A: Address> Templates<A> {
         }
     }
 
-    /// Takes out what is due in a stripe, and what no connection has made sure of if that shall go too.
+    /// Takes out what is due in a stripe, and what no connection has made sure
+    /// of if that shall go too.
     #[cold]
     fn sweep_stripe(&self, at: usize, now: Ticks, unsure_too: bool) {
         let Some(stripe) = self.stripes.get(at) else {
@@ -228,8 +232,8 @@ impl<A: Address> Templates<A> {
         }
     }
 
-    /// Takes the templates of gone servers out of a stripe, those that no connection refers to. False if there is no
-    /// such stripe.
+    /// Takes the templates of gone servers out of a stripe, those that no connection refers to.
+    /// False if there is no such stripe.
     pub fn purge(&self, stripe: usize, is_gone: impl Fn(ServerIndex) -> bool) -> bool {
         if stripe >= STRIPES {
             return false;
@@ -251,8 +255,8 @@ impl<A: Address> Templates<A> {
         self.claims.len() as u32
     }
 
-    /// Shows the templates in the slots from `from` on, `span` at most; `show` returns false when it can't take
-    /// one. Returns where to go on.
+    /// Shows the templates in the slots from `from` on, `span` at most; `show` returns false when
+    /// it can't take one. Returns where to go on.
     pub fn list(
         &self,
         from: u32,

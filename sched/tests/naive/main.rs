@@ -1,6 +1,6 @@
-//! Each scheduler against a naive model of the kernel's rule, while servers come, go, change their weights, fill up and
-//! drain: IPv4 and IPv6, with and without flags. The models keep lists, loop over them as the kernel's source does, and
-//! share nothing with the schedulers.
+//! Each scheduler against a naive model of the kernel's rule, while servers come, go, change their
+//! weights, fill up and drain: IPv4 and IPv6, with and without flags. The models keep lists, loop
+//! over them as the kernel's source does, and share nothing with the schedulers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

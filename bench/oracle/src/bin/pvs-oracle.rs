@@ -1,8 +1,8 @@
-//! Replays the kernel's recordings and tells what came out otherwise: `pvs-oracle [KIND|all]`; or writes altered
-//! ones, which a replay must tell: `pvs-oracle alter KIND SEED FOLDER`.
+//! Replays the kernel's recordings and tells what came out otherwise: `pvs-oracle [KIND|all]`; or
+//! writes altered ones, which a replay must tell: `pvs-oracle alter KIND SEED FOLDER`.
 //!
-//! For each kind the names and differences of failing cases, then one line. The exit status is 1 if a case failed,
-//! and 2 for a kind that there is not or that has no case. See `scripts/oracle`.
+//! For each kind the names and differences of failing cases, then one line. The exit status is 1 if
+//! a case failed, and 2 for a kind that there is not or that has no case. See `scripts/oracle`.
 
 use anyhow::{Context, Result, bail};
 use pvs_oracle::replay::{Report, SUITES, Suite, alter, folder};

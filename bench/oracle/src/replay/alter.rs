@@ -1,4 +1,5 @@
-//! Recordings with a few fields that are not as recorded: a replayer that saw no difference would prove nothing.
+//! Recordings with a few fields that are not as recorded: a replayer that saw no
+//! difference would prove nothing.
 //!
 //! Only fields that a replay compared are altered, and of masked texts only what is compared.
 
@@ -26,8 +27,8 @@ pub struct Altered {
 }
 
 impl Altered {
-    /// A difference is this alteration's. An altered name is missed under its entry, and too many in the set of
-    /// entries; an entry that was added to an empty set is told under its place.
+    /// A difference is this alteration's. An altered name is missed under its entry, and too many
+    /// in the set of entries; an entry that was added to an empty set is told under its place.
     #[must_use]
     pub fn explains(&self, difference: &Difference) -> bool {
         let (field, told) = (&self.field, &difference.field);
@@ -61,7 +62,8 @@ impl Random {
     }
 }
 
-/// Alters a compared field in each of 20 lines (or in as many as there are) that come out as recorded.
+/// Alters a compared field in each of 20 lines (or in as many as there are)
+/// that come out as recorded.
 ///
 /// # Errors
 /// If a field that was compared is not in its line.

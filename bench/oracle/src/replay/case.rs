@@ -1,4 +1,5 @@
-//! Recordings as they are stored: suites, the lines of their files, and the cases that lines make up.
+//! Recordings as they are stored: suites, the lines of their files, and the
+//! cases that lines make up.
 
 use super::ledger::Ledger;
 use super::{cli, hash, packets, sched, states};
@@ -95,7 +96,8 @@ impl Suite {
         Ok((self.cases)(lines))
     }
 
-    /// Replays a case: a ledger for each of its lines. A recording that is not understood differs in its whole.
+    /// Replays a case: a ledger for each of its lines. A recording that is not
+    /// understood differs in its whole.
     #[must_use]
     pub fn replay(&self, case: &Case) -> Vec<Ledger> {
         (self.replay)(&case.lines).unwrap_or_else(|e| {

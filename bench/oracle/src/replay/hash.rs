@@ -1,8 +1,8 @@
-//! `hash.jsonl`: which server each of very many clients and destinations is led to by sh, dh and mh, and how many of
-//! them an edit moves.
+//! `hash.jsonl`: which server each of very many clients and destinations is led to by sh, dh and
+//! mh, and how many of them an edit moves.
 //!
-//! The stages of a name are one director's. The recording has no times: packets are sent a step apart, which keeps
-//! the answers below the director's limit of ICMP errors.
+//! The stages of a name are one director's. The recording has no times: packets are sent a step
+//! apart, which keeps the answers below the director's limit of ICMP errors.
 
 use super::case::{Case, Line};
 use super::lab::Lab;

@@ -42,7 +42,8 @@ pub struct Said {
 pub struct Left {
     /// Where it came out.
     pub side: Side,
-    /// The engine sent it of its own accord; else it is Linux's answer to a frame that the engine gave to it.
+    /// The engine sent it of its own accord; else it is Linux's answer to a frame
+    /// that the engine gave to it.
     pub by: By,
     /// Itself.
     pub frame: Vec<u8>,
@@ -53,7 +54,8 @@ pub struct Left {
 pub struct Sent {
     /// Frames that left.
     pub left: Vec<Left>,
-    /// Frames that went to Linux; what is wrong about it: another frame than came in, or another class.
+    /// Frames that went to Linux; what is wrong about it: another frame than
+    /// came in, or another class.
     pub punted: Vec<Option<String>>,
     /// The reasons for which packets were dropped, one for each.
     pub lost: Vec<&'static str>,
@@ -192,7 +194,8 @@ impl Lab {
         self.store.snapshot().services().next().is_some()
     }
 
-    /// Runs commands that must do something and say nothing; those that name no program are ipvsadm's.
+    /// Runs commands that must do something and say nothing; those that name
+    /// no program are ipvsadm's.
     ///
     /// # Errors
     /// If a command fails.
@@ -320,8 +323,8 @@ fn frame_of(side: Side, packet: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What is wrong about a frame that went to Linux: it is none that came in (only a packet for a server that is
-/// the director itself is translated), or it is in the class of others.
+/// What is wrong about a frame that went to Linux: it is none that came in (only a packet for a
+/// server that is the director itself is translated), or it is in the class of others.
 fn odd(
     class: PuntClass,
     frame: &Vec<u8>,

@@ -1,7 +1,8 @@
 //! Linux beside the director, as the recordings had it: a stack without sockets, and a router.
 //!
-//! It answers what the engine gave to it, and its answers go back through the engine, as from a tap. It is written
-//! from the RFCs and from what the recordings show, and shares no code with what makes the director's own errors.
+//! It answers what the engine gave to it, and its answers go back through the engine, as from a
+//! tap. It is written from the RFCs and from what the recordings show, and shares no code with what
+//! makes the director's own errors.
 
 use crate::frames::{self, set};
 use pvs_dataplane::fib::{Fib, FibFamily, Route};

@@ -129,8 +129,8 @@ impl Window {
         self.compare_hooked(ledger, field, recorded, &Hooks::default());
     }
 
-    /// The same where the hooks may be gone, or may have been: state and time of an entry are excused, if it was
-    /// recorded as it was when they went.
+    /// The same where the hooks may be gone, or may have been: state and time of an entry are
+    /// excused, if it was recorded as it was when they went.
     pub(crate) fn compare_hooked(
         &self,
         ledger: &mut Ledger,

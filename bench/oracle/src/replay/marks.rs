@@ -1,7 +1,7 @@
 //! Firewall marks: commands of iptables in the recordings, as `pvsadm mark` has them.
 //!
-//! Only what is done before routing is understood: the table `mangle`, the chain PREROUTING. A word that is not
-//! understood is an error, so that no rule is taken for another.
+//! Only what is done before routing is understood: the table `mangle`, the chain PREROUTING. A word
+//! that is not understood is an error, so that no rule is taken for another.
 
 use anyhow::{Context, Result, bail, ensure};
 

@@ -1,11 +1,13 @@
-//! What is not compared because the recordings' README says that it is not the same at each recording.
+//! What is not compared because the recordings' README says that it is not
+//! the same at each recording.
 
 use std::fmt;
 
 /// A reason not to compare a field, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mask {
-    /// The identification of an IPv4 packet that the director makes, and with it the header's checksum.
+    /// The identification of an IPv4 packet that the director makes, and with
+    /// it the header's checksum.
     Identification,
     /// The flow label of an ICMPv6 message that the director makes.
     FlowLabel,
@@ -23,7 +25,8 @@ pub enum Mask {
     FragmentIdentification,
     /// The source port of GUE.
     GueSourcePort,
-    /// A checksum of GUE or GRE that was left to the network card: what it would have become is compared.
+    /// A checksum of GUE or GRE that was left to the network card: what it would
+    /// have become is compared.
     Unfinished,
 }
 

@@ -5,9 +5,10 @@
 //! frames through the ports, and time is set to what was recorded; nothing here calls the table, a
 //! scheduler or a state function. What comes out is compared field by field in a [`Ledger`].
 //!
-//! What the director can't do fails. What it does otherwise on purpose is excused by a rule ([`Stated`]), and what is
-//! not the same at each recording is masked by one ([`Mask`]); neither knows a recording by its name. Where Linux
-//! would answer, a stand-in does, and is counted: see [`StandIn`](way::StandIn).
+//! What the director can't do fails. What it does otherwise on purpose is excused by a rule
+//! ([`Stated`]), and what is not the same at each recording is masked by one ([`Mask`]); neither
+//! knows a recording by its name. Where Linux would answer, a stand-in does, and is counted: see
+//! [`StandIn`](way::StandIn).
 
 mod alter;
 mod case;

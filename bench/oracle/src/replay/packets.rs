@@ -1,8 +1,8 @@
 //! `packets/*.jsonl`: what each frame came out as, to the byte, and what it counted.
 //!
-//! A scenario has a director of its own. Frames that the kernel's IPVS sent are compared but for the bytes that
-//! `data/packets/README.md` says are its own at each start; of those that Linux beside it sent, only that the packet
-//! went to Linux.
+//! A scenario has a director of its own. Frames that the kernel's IPVS sent are compared but for
+//! the bytes that `data/packets/README.md` says are its own at each start; of those that Linux
+//! beside it sent, only that the packet went to Linux.
 
 use super::case::{Case, Line};
 use super::frame::{self, Bytes};
@@ -248,7 +248,8 @@ impl Run {
             let field = format!("{}/out/{at}/hex", self.field);
             let recorded = frame::bytes(&seen.hex).context("a frame in hexadecimal")?;
             let side = side(&seen.interface)?;
-            // Where the kernel's router judges a reply before its hook sees it, the director does too.
+            // Where the kernel's router judges a reply before its hook sees
+            // it, the director does too.
             let by = |by| match by {
                 By::Ipvs => seen.is_ipvs() || seen.is_error(),
                 By::Stack => seen.by == "stack",

@@ -1,5 +1,6 @@
-//! twos picks at random, so that only its exclusions and its distribution can be compared: a recorded server must have
-//! been possible, and ten thousand picks more must be distributed as the kernel's rule says.
+//! twos picks at random, so that only its exclusions and its distribution can be compared: a
+//! recorded server must have been possible, and ten thousand picks more must be distributed
+//! as the kernel's rule says.
 
 use super::lab::Lab;
 use super::ledger::Ledger;
@@ -75,7 +76,8 @@ pub(super) fn without_counts(text: &str) -> (String, Vec<Range<usize>>) {
     (kept, counts)
 }
 
-/// Judges the distribution of further connections to this address, if they are scheduled by twos alone.
+/// Judges the distribution of further connections to this address, if they are
+/// scheduled by twos alone.
 pub(super) fn judge(
     lab: &mut Lab,
     ledger: &mut Ledger,
@@ -124,9 +126,9 @@ pub(super) fn judge(
     Ok(())
 }
 
-/// The probability of each server by the kernel's rule: two numbers from 0 to the sum of the weights, both included, lead to
-/// the first servers with which the weights add up to them; of the two the one with less load for its weight is
-/// picked, the first one if they are equal.
+/// The probability of each server by the kernel's rule: two numbers from 0 to the sum of the
+/// weights, both included, lead to the first servers with which the weights add up to them; of the
+/// two the one with less load for its weight is picked, the first one if they are equal.
 fn shares(lab: &Lab) -> BTreeMap<String, f64> {
     let Some(service) = lab.snapshot().services().next() else {
         return BTreeMap::new();

@@ -119,7 +119,8 @@ impl Report {
         text
     }
 
-    /// What stood behind the figures: groups, rules, masks and stand-ins, each with how often it was met.
+    /// What stood behind the figures: groups, rules, masks and stand-ins, each
+    /// with how often it was met.
     #[must_use]
     pub fn details(&self) -> String {
         let groups = self.groups.iter().map(|(g, (p, n))| format!("{g} {p}/{n}"));

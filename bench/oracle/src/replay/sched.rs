@@ -89,8 +89,8 @@ impl Event {
     }
 }
 
-/// How long after its start the last command of a scenario may have read what it shows: nothing behind it tells. The
-/// recorder's machine took a tenth of a second for one.
+/// How long after its start the last command of a scenario may have read what it shows: nothing
+/// behind it tells. The recorder's machine took a tenth of a second for one.
 const LAST_MS: u64 = 500;
 
 /// A director for each scenario.

@@ -1,13 +1,14 @@
-//! The stated differences as rules. Each stands for a sentence of docs/IPVS-DIFFERENCES.md, and excuses only
-//! the fields that it names, where what was recorded is the kernel's way and what is here is the stated one.
+//! The stated differences as rules. Each stands for a sentence of docs/IPVS-DIFFERENCES.md, and
+//! excuses only the fields that it names, where what was recorded is the kernel's way and what
+//! is here is the stated one.
 
 use std::fmt;
 
 /// A stated difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stated {
-    /// While no service is left, packets of connections are treated as with another service left; it excuses where
-    /// such a packet goes, and state and timer of its connection from there on.
+    /// While no service is left, packets of connections are treated as with another service left;
+    /// it excuses where such a packet goes, and state and timer of its connection from there on.
     LastService,
     /// Linux's list of cached routes, which has no path MTU that a worker was told of.
     RouteCache,

@@ -1,4 +1,5 @@
-//! Recorded frames of GUE and GRE tunnels: what a network card would have finished, and the port that a hash makes.
+//! Recorded frames of GUE and GRE tunnels: what a network card would have finished, and
+//! the port that a hash makes.
 
 use crate::frames::set;
 use pvs_proto::checksum::{Delta, Sum, is_right, pseudo_header};
@@ -85,8 +86,8 @@ pub(super) fn finish(frame: &mut [u8]) -> bool {
     true
 }
 
-/// Gives a recorded frame of GUE the source port that it has here. Where that is, and what is wrong about either: not
-/// the same for each packet of a flow, or 0.
+/// Gives a recorded frame of GUE the source port that it has here. Where that is, and what is wrong
+/// about either: not the same for each packet of a flow, or 0.
 pub(super) fn follow_port(
     recorded: &mut [u8],
     here: &[u8],
@@ -112,7 +113,8 @@ pub(super) fn follow_port(
     Some((outer.at..outer.at + 2, wrong))
 }
 
-/// What tells the flow of a packet, of which only the beginning may be there: its outer packet's first piece.
+/// What tells the flow of a packet, of which only the beginning may be there: its
+/// outer packet's first piece.
 fn flow(packet: &[u8]) -> Vec<u8> {
     let (addresses, protocol, next) = match packet.first() {
         Some(b) if b >> 4 == ipv6::VERSION => (8..40, 6, ipv6::Header::LEN),

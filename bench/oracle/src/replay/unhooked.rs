@@ -1,7 +1,8 @@
 //! The kernel without hooks: once no service of a family is left, its packets are Linux's alone.
 //!
-//! This is where [`Stated::LastService`](super::stated::Stated::LastService) is judged. It excuses nothing that is
-//! not both: recorded as Linux alone would have it, and here as with another service left.
+//! This is where [`Stated::LastService`](super::stated::Stated::LastService) is judged. It
+//! excuses nothing that is not both: recorded as Linux alone would have it, and here as
+//! with another service left.
 
 use super::lab::{Lab, Sent};
 use super::listing::Entry;
@@ -9,7 +10,8 @@ use super::way::By;
 use crate::Side;
 use pvs_dataplane::reason::DropReason;
 
-/// Whether there are hooks, and the connections as they were when the hooks went: no packet has touched them since.
+/// Whether there are hooks, and the connections as they were when the hooks went: no
+/// packet has touched them since.
 #[derive(Default)]
 pub(super) struct Hooks {
     are_gone: bool,
@@ -52,7 +54,8 @@ impl Hooks {
         }
     }
 
-    /// An entry that was recorded between two moments is as it was when the hooks went, and nothing but older.
+    /// An entry that was recorded between two moments is as it was when the hooks
+    /// went, and nothing but older.
     pub(super) fn kept(&self, recorded: &Entry, from_ms: u64, to_ms: u64) -> bool {
         self.kept.iter().any(|kept| {
             let same = Entry {
@@ -70,8 +73,8 @@ impl Hooks {
     }
 }
 
-/// A packet of a connection was treated as while another service is left: a client's is dropped for want of its
-/// server, a server's passes translated.
+/// A packet of a connection was treated as while another service is left: a client's is dropped for
+/// want of its server, a server's passes translated.
 pub(super) fn is_as_hooked(came: Side, sent: &Sent) -> bool {
     let dropped = sent.left.is_empty() && sent.lost == [DropReason::ServerRemoved.label()];
     let passed = came == Side::Server

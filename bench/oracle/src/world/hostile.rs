@@ -1,4 +1,5 @@
-//! What fuzzers send to a director that has a connection of each method: messages that quote packets, and pieces.
+//! What fuzzers send to a director that has a connection of each method: messages that
+//! quote packets, and pieces.
 //!
 //! Every frame that comes out is read again, and every buffer must come back.
 
@@ -15,7 +16,8 @@ use pvs_sched::{Snapshot, Transport};
 /// Longer than any piece waits.
 const PIECES_MS: u64 = 120_000;
 
-/// A director with a TCP and a UDP service and a connection of each to each server, and how many buffers are free.
+/// A director with a TCP and a UDP service and a connection of each to each server, and
+/// how many buffers are free.
 fn director() -> (Director, usize) {
     let config = EngineConfig {
         connections_v4: 256,
@@ -95,8 +97,8 @@ pub fn quoted(data: &[u8]) {
     assert_eq!(director.free_buffers(), free, "a buffer is lost");
 }
 
-/// Pieces of three bytes each: where in the datagram, how long, and which datagram, whether more follow, and how long
-/// after the one before.
+/// Pieces of three bytes each: where in the datagram, how long, and which datagram, whether more
+/// follow, and how long after the one before.
 ///
 /// # Panics
 /// If what must hold does not.

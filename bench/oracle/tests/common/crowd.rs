@@ -1,4 +1,5 @@
-//! A crowd around a director of four workers: clients and servers on its wires, and somebody who edits.
+//! A crowd around a director of four workers: clients and servers on its
+//! wires, and somebody who edits.
 
 use super::common::{VIP, seen};
 use pvs_dataplane::engine::{Engine, EngineConfig, Handle};

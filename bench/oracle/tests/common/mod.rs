@@ -1,4 +1,5 @@
-//! What the tests of the engine share: directors with one service, and frames as somebody else reads them.
+//! What the tests of the engine share: directors with one service, and frames as
+//! somebody else reads them.
 #![allow(
     dead_code,
     clippy::field_reassign_with_default,

@@ -31,8 +31,8 @@ impl Random {
         }
     }
 
-    /// Where a datagram of so many bytes is cut, at multiples of 8: anywhere, and so that no piece is longer than
-    /// 1,400 bytes.
+    /// Where a datagram of so many bytes is cut, at multiples of 8: anywhere, and so that no piece
+    /// is longer than 1,400 bytes.
     pub fn cuts(&mut self, len: usize, pieces: usize) -> Vec<usize> {
         let anywhere = (1..pieces).map(|_| 8 * self.below(len.div_ceil(8)));
         let mut cuts: Vec<usize> = anywhere.collect();
@@ -65,7 +65,8 @@ pub fn without_df(mut packet: Vec<u8>, id: u32) -> Vec<u8> {
     fix(packet)
 }
 
-/// One piece of a packet without options or extension headers: the bytes of its data from `start` to `end`.
+/// One piece of a packet without options or extension headers: the bytes of its
+/// data from `start` to `end`.
 pub fn piece(packet: &[u8], id: u32, start: usize, end: usize) -> Vec<u8> {
     let v4 = packet[0] >> 4 == 4;
     let header = if v4 { 20 } else { 40 };
@@ -101,7 +102,8 @@ pub fn pieces(packet: &[u8], id: u32, cuts: &[usize]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// What another decoder makes of frames that are the pieces of one datagram: its protocol and its data.
+/// What another decoder makes of frames that are the pieces of one datagram:
+/// its protocol and its data.
 pub fn joined(frames: &[Vec<u8>]) -> (u8, Vec<u8>) {
     if frames
         .first()
@@ -120,7 +122,8 @@ pub fn joined(frames: &[Vec<u8>]) -> (u8, Vec<u8>) {
     (whole.ip_number.0, whole.payload)
 }
 
-/// The same for IPv6, in order, by RFC 8200 section 4.5: etherparse takes bits of the offset for the reserved ones.
+/// The same for IPv6, in order, by RFC 8200 section 4.5: etherparse takes bits of the
+/// offset for the reserved ones.
 fn joined_v6(frames: &[Vec<u8>]) -> (u8, Vec<u8>) {
     let (mut data, mut named) = (Vec::new(), None);
     for (at, frame) in frames.iter().enumerate() {
@@ -152,7 +155,8 @@ pub fn lengths(frames: &[Vec<u8>]) -> Vec<usize> {
     frames.iter().map(|frame| frame.len() - 14).collect()
 }
 
-/// The packet that frames carry which are the pieces of one, in order, without options or other extension headers.
+/// The packet that frames carry which are the pieces of one, in order, without options or
+/// other extension headers.
 pub fn whole(frames: &[Vec<u8>]) -> Vec<u8> {
     let (protocol, data) = joined(frames);
     let first = &frames[0][14..];

@@ -138,7 +138,8 @@ fn pieces_wait_for_their_neighbour_too() {
     assert!(joined(&out).1[8..] == data);
 }
 
-/// Outer pieces have DF if the pieces had it, whatever `pmtu_disc` makes of a packet that is whole, and an identification.
+/// Outer pieces have DF if the pieces had it, whatever `pmtu_disc` makes of a packet that is
+/// whole, and an identification.
 #[test]
 fn pieces_with_df_leave_in_a_tunnel_with_it() {
     let whole = udp(at(CLIENT), at(VIP), &payload(1400, 1));

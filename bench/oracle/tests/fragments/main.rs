@@ -1,5 +1,5 @@
-//! Datagrams that come in pieces: whatever the pieces and their order, one datagram is decided, counted and sent on;
-//! and what is never put together is bounded and counted.
+//! Datagrams that come in pieces: whatever the pieces and their order, one datagram is decided,
+//! counted and sent on; and what is never put together is bounded and counted.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -34,7 +34,8 @@ fn message(call: &str) -> Vec<u8> {
 }
 
 impl Table {
-    /// Sends a server's packets; whom they come from, as their receiver sees them, unless they are Linux's.
+    /// Sends a server's packets; whom they come from, as their receiver sees them,
+    /// unless they are Linux's.
     fn seen_from(&mut self, packets: &[Vec<u8>]) -> Option<SocketAddr> {
         let mut left = Vec::new();
         for packet in packets {
@@ -224,8 +225,8 @@ fn a_call_in_pieces_is_told_by_the_first() {
     assert_eq!(t.seen_from(&pieces(&packet, ID, &[1000])), None);
 }
 
-/// A call's connection belongs to the worker that its client's packets go to, whoever hears the server; its template is all
-/// workers'.
+/// A call's connection belongs to the worker that its client's packets go to, whoever hears the
+/// server; its template is all workers'.
 #[test]
 fn whichever_worker_hears_of_a_call_it_has_one_server() {
     const WORKERS: u16 = 4;

@@ -1,4 +1,5 @@
-//! What keeps packets away from servers: thresholds, services of one packet, the defences; and how tunables are set.
+//! What keeps packets away from servers: thresholds, services of one packet, the defences;
+//! and how tunables are set.
 
 use super::table::Went::{Client, Lost, Server};
 use super::table::{Table, VIP, two_servers};

@@ -1,4 +1,5 @@
-//! Persistence: whom a service takes for one client, and for how long; a network, the ports of a mark, a call, FTP, port 0.
+//! Persistence: whom a service takes for one client, and for how long; a network, the ports of a
+//! mark, a call, FTP, port 0.
 
 use super::table::Went::{Linux, Server};
 use super::table::{Table, VIP, two_servers};

@@ -1,5 +1,5 @@
-//! ICMP errors about connections: whose they are, what becomes of them, and what is counted. The packets are those
-//! that kernel IPVS was asked about; decoders are independent.
+//! ICMP errors about connections: whose they are, what becomes of them, and what is counted. The
+//! packets are those that kernel IPVS was asked about; decoders are independent.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

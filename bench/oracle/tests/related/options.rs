@@ -40,7 +40,8 @@ fn a_route_is_recorded_with_the_virtual_address() {
         }
         assert_eq!(d.losses(), [("ttl_exceeded", 2)]);
     }
-    // What the kernel answers by a parameter problem, and a source route, are Linux's as they came; so is what is not balanced.
+    // What the kernel answers by a parameter problem, and a source route, are Linux's as they came;
+    // so is what is not balanced.
     let mut d = f.opened(Method::Masquerade);
     let bad = [7, 7, 3, 0, 0, 0, 0, 0];
     let route = [131, 7, 8, 10, 9, 9, 9, 0];

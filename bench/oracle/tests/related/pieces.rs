@@ -1,5 +1,5 @@
-//! Errors that come in pieces themselves: put together, decided as one, and sent on in pieces. What leaves is what kernel
-//! 6.1 let go.
+//! Errors that come in pieces themselves: put together, decided as one, and sent on in pieces. What
+//! leaves is what kernel 6.1 let go.
 
 use crate::common::icmp::{Told, addr, icmp, one, told};
 use crate::common::pieces::{ID, by, fix, lengths, pieces, whole, without_df};
@@ -21,7 +21,8 @@ fn data() -> Vec<u8> {
     (0..LEN).map(|n| n as u8).collect()
 }
 
-/// A client's error about an answer, as it came and as its server gets it; and a server's about a request.
+/// A client's error about an answer, as it came and as its server gets it; and a
+/// server's about a request.
 fn errors(f: &Family) -> [(Vec<u8>, Vec<u8>); 2] {
     let [client, vip, server] = [f.client, f.vip, f.server].map(at);
     let kind = (f.followed[0], 3);

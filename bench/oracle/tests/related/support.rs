@@ -1,4 +1,5 @@
-//! A client, a service, its server and the routers around them, in both families, and what they say.
+//! A client, a service, its server and the routers around them, in both
+//! families, and what they say.
 
 use crate::common::icmp::{addr, icmp, one};
 use crate::common::{CLIENT, director};

@@ -66,7 +66,8 @@ fn a_clients_error_is_translated_to_the_server() {
         let bytes = [f.request().len() + error.len(), 0];
         assert_eq!(d.counters(SECOND), counted([1, 0], bytes));
 
-        // One that is cut right behind the ports will do, one that can't go on counts, one with a wrong sum does not.
+        // One that is cut right behind the ports will do, one that can't go on counts, one
+        // with a wrong sum does not.
         let header = if f.protocol == Protocol::ICMP { 20 } else { 40 };
         let cut = icmp(
             at(f.client).ip(),

@@ -1,5 +1,5 @@
-//! GUE and GRE tunnels: every byte between the outer header and the packet within, in all pairs of families,
-//! and what fits.
+//! GUE and GRE tunnels: every byte between the outer header and the packet within, in all pairs of
+//! families, and what fits.
 
 use crate::common::dns::{CLIENT, PAIRS, SERVER, SERVER6, VIP};
 use crate::common::{sent, snapshot};
@@ -117,7 +117,8 @@ fn what_fits_is_the_path_without_what_is_put_around() {
             let longer = from_client(&of_length(client, vip, room + 1));
             let out = d.send(Side::Client, &longer).unwrap();
             assert_eq!(out.len(), 1);
-            // "Fragmentation needed" has the MTU in its last two bytes, "packet too big" in all four.
+            // "Fragmentation needed" has the MTU in its last two bytes,
+            // "packet too big" in all four.
             let told = if client == CLIENT { 14 + 26 } else { 14 + 46 };
             let (side, error) = &out[0];
             assert_eq!(*side, Side::Client);

@@ -1,9 +1,9 @@
 //! Addresses: what the mirror keeps of an RTM_NEWADDR, in the kernel's order.
 //!
-//! The order decides which address is the first of an interface, from which Linux sends. A listing has it;
-//! events are entered as the kernel does (`__inet_insert_ifa`, `ipv6_link_dev_addr`): IPv4 primary
-//! addresses by scope, then by age, and secondary ones behind them; IPv6 by scope, the widest first, and the
-//! youngest first within one.
+//! The order decides which address is the first of an interface, from which Linux sends. A listing
+//! has it; events are entered as the kernel does (`__inet_insert_ifa`, `ipv6_link_dev_addr`): IPv4
+//! primary addresses by scope, then by age, and secondary ones behind them; IPv6 by scope, the
+//! widest first, and the youngest first within one.
 
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope,
@@ -61,7 +61,8 @@ impl Assigned {
         (self.address, self.peer, self.len) == (other.address, other.peer, other.len)
     }
 
-    /// True if the kernel has put it elsewhere in the list: a secondary address was made a primary one.
+    /// True if the kernel has put it elsewhere in the list: a secondary
+    /// address was made a primary one.
     pub(crate) fn moves_from(&self, before: &Self) -> bool {
         self.address.is_ipv4() && before.secondary && !self.secondary
     }

@@ -71,7 +71,8 @@ fn add_interface(builder: &mut FibBuilder, found: &InterfaceState) -> InterfaceI
     number
 }
 
-/// The interfaces of pvs: the taps in the order of the ports, the VLANs on them, the macvlans on these.
+/// The interfaces of pvs: the taps in the order of the ports, the VLANs on
+/// them, the macvlans on these.
 pub(super) fn interfaces(mirror: &Mirror) -> Vec<InterfaceState> {
     let taps = mirror
         .taps

@@ -64,8 +64,8 @@ impl Link {
         link
     }
 
-    /// True if the kernel may have flushed or marked routes without a word: IPv4 routes of an interface
-    /// that goes down are removed silently, and next hops get RTNH_F_LINKDOWN silently.
+    /// True if the kernel may have flushed or marked routes without a word: IPv4 routes of an
+    /// interface that goes down are removed silently, and next hops get RTNH_F_LINKDOWN silently.
     pub(crate) fn routes_may_differ(&self, before: &Self) -> bool {
         (self.up, self.carrier) != (before.up, before.carrier)
     }

@@ -1,10 +1,10 @@
 //! The mirror: what Linux knows of one namespace, kept up by netlink messages, and the forwarding
 //! information made of it.
 //!
-//! A pure value: no socket, no clock, no root. [`Mirror::apply`] takes one event, the `list_` methods
-//! take whole listings; [`Mirror::update`] yields what has changed for pvs. Where an event leaves a
-//! doubt about routes, [`Mirror::doubts`] says which family to list anew. Ip rules are not followed
-//! and are reported as unsupported.
+//! A pure value: no socket, no clock, no root. [`Mirror::apply`] takes one event, the `list_`
+//! methods take whole listings; [`Mirror::update`] yields what has changed for pvs. Where an event
+//! leaves a doubt about routes, [`Mirror::doubts`] says which family to list anew. Ip rules are not
+//! followed and are reported as unsupported.
 
 mod address;
 mod build;

@@ -18,8 +18,8 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// As it follows on what was known: one that failed and is asked again has failed until it answers,
-    /// or each attempt would take packets from next hops that work.
+    /// As it follows on what was known: one that failed and is asked again has failed until it
+    /// answers, or each attempt would take packets from next hops that work.
     pub(crate) fn after(self, before: Option<Self>) -> Self {
         let failed = before.filter(|known| known.state == Some(Neighbour::Failed));
         match self.state {
@@ -54,7 +54,8 @@ pub(crate) fn read(message: &NeighbourMessage) -> Option<((u32, IpAddr), Known)>
     }
     let address = address.filter(|a| !a.is_multicast())?;
     use NeighbourState as S;
-    // Who looks after what a routing daemon has learned is that daemon; pvsd's own marks go together.
+    // Who looks after what a routing daemon has learned is that daemon;
+    // pvsd's own marks go together.
     let learned = header.flags.contains(NeighbourFlags::ExtLearned) && !managed;
     let fixed = learned || matches!(header.state, S::Permanent | S::Noarp);
     let state = match header.state {

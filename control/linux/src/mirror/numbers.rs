@@ -1,8 +1,8 @@
 //! Which interface has which index in the forwarding information.
 //!
-//! An interface keeps its index as long as it lives, and the index of one that has gone stays empty for
-//! long: a worker may still have packets that wait for a neighbour of the old one, and they must not meet
-//! a neighbour of another interface.
+//! An interface keeps its index as long as it lives, and the index of one that has gone stays empty
+//! for long: a worker may still have packets that wait for a neighbour of the old one, and they
+//! must not meet a neighbour of another interface.
 
 use pvs_dataplane::fib::InterfaceIndex;
 use std::collections::BTreeSet;

@@ -337,8 +337,8 @@ impl Routes {
     }
 }
 
-/// The way that the kernel takes among the routes of one prefix in one table: the lowest metric, and of
-/// equals the first, that is not dead.
+/// The way that the kernel takes among the routes of one prefix in one table: the lowest metric,
+/// and of equals the first, that is not dead.
 pub(crate) fn best(entries: &[Entry], table: Table) -> Option<&Entry> {
     let alive = |entry: &&Entry| {
         entry.table == table && !matches!(&entry.way, Way::Out(exits) if exits.is_empty())

@@ -1,5 +1,5 @@
-//! Rules: what the mirror keeps of an RTM_NEWRULE. None is followed; those that the kernel does not start
-//! with are reported.
+//! Rules: what the mirror keeps of an RTM_NEWRULE. None is followed; those that the kernel does not
+//! start with are reported.
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;

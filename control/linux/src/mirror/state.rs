@@ -51,8 +51,8 @@ impl Mirror {
         }
     }
 
-    /// Other taps, as after one was made again; the count of versions goes on. Whether they are there, the
-    /// next listing says.
+    /// Other taps, as after one was made again; the count of versions goes on. Whether they are
+    /// there, the next listing says.
     pub fn bind(&mut self, taps: Vec<TapBinding>) {
         self.taps = taps;
         self.told_gone.clear();
@@ -138,8 +138,8 @@ impl Mirror {
             }
             (None, false) => return,
             (Some(_), false) => {
-                // Without a word, older kernels remove IPv4 routes with this preferred source, and all of
-                // them take it out of IPv6 routes.
+                // Without a word, older kernels remove IPv4 routes with this preferred source, and
+                // all of them take it out of IPv6 routes.
                 let v4 = address.address.is_ipv4();
                 self.doubts.v4 |= v4;
                 self.doubts.v6 |= !v4;

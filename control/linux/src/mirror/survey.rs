@@ -70,7 +70,8 @@ pub struct Amounts {
 }
 
 impl Mirror {
-    /// The interfaces of pvs: the taps in the order of the ports, then the VLANs and macvlans on them.
+    /// The interfaces of pvs: the taps in the order of the ports, then the
+    /// VLANs and macvlans on them.
     #[must_use]
     pub fn survey(&self) -> Vec<Sight> {
         let taps = self

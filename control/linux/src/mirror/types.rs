@@ -52,7 +52,8 @@ pub struct Update {
     pub fib: Fib,
     /// The addresses that are Linux's own.
     pub local: LocalAddresses,
-    /// The interfaces: the taps in the order of the ports, the VLANs on them, the macvlans on these.
+    /// The interfaces: the taps in the order of the ports, the VLANs on
+    /// them, the macvlans on these.
     pub interfaces: Vec<InterfaceState>,
     /// What Linux is told to do and pvs does not follow, one sentence each.
     pub unsupported: Vec<String>,

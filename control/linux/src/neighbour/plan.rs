@@ -1,4 +1,5 @@
-//! Which next hops are wanted, and what to tell the kernel of them: no socket, and the time is an argument.
+//! Which next hops are wanted, and what to tell the kernel of them: no socket, and
+//! the time is an argument.
 
 use crate::Mirror;
 use crate::mirror::{NeighbourView, NextHop};
@@ -104,10 +105,10 @@ impl Plan {
         }
     }
 
-    /// Who has to go where there is no room: of those that had their time to answer and did not, the one that was asked for longest ago; no
-    /// gateway. So a flood from
-    /// addresses that do not exist takes the places for [`TIME_TO_ANSWER`] only. There is one search in
-    /// [`SEARCH_PAUSE`], or the flood would have this thread do nothing else.
+    /// Who has to go where there is no room: of those that had their time to answer and did not,
+    /// the one that was asked for longest ago; no gateway. So a flood from addresses that do not
+    /// exist takes the places for [`TIME_TO_ANSWER`] only. There is one search in [`SEARCH_PAUSE`],
+    /// or the flood would have this thread do nothing else.
     fn gives_way(&mut self, mirror: &Mirror, now: Instant) -> Option<NextHop> {
         let recent = |at| now.duration_since(at) < SEARCH_PAUSE;
         if self.searched.is_some_and(recent) {
@@ -132,8 +133,8 @@ impl Plan {
         self.wanted.values().filter(|w| !w.serves).count()
     }
 
-    /// The gateways of routes, and with one that workers asked for, the others of its routes: a worker
-    /// asks only for the one that it takes.
+    /// The gateways of routes, and with one that workers asked for, the others of its routes: a
+    /// worker asks only for the one that it takes.
     fn gateways(&mut self, mirror: &Mirror) -> BTreeSet<NextHop> {
         for wanted in self.wanted.values_mut() {
             wanted.backs_up = false;

@@ -54,7 +54,8 @@ impl Lab {
             .success()
     }
 
-    /// A veth pair, one end here under `name`, the other there under `peer`; both up, checksums whole.
+    /// A veth pair, one end here under `name`, the other there under `peer`;
+    /// both up, checksums whole.
     pub fn veth(&self, name: &str, there: &Self, peer: &str) {
         self.ip(&format!(
             "link add {name} type veth peer name {peer} netns {}",

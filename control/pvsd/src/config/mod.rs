@@ -1,4 +1,5 @@
-//! The configuration file, in TOML. Unknown keys are errors; what is not given has the value shown here.
+//! The configuration file, in TOML. Unknown keys are errors; what is not given
+//! has the value shown here.
 
 mod file;
 #[cfg(test)]
@@ -45,22 +46,24 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PortConfig {
-    /// DPDK's devargs: a virtual device (`net_af_packet0,iface=eth1`) or a PCI address (`0000:3b:00.0`).
+    /// DPDK's devargs: a virtual device (`net_af_packet0,iface=eth1`) or a PCI
+    /// address (`0000:3b:00.0`).
     pub device: String,
     /// The name of the mirror tap.
     pub mirror: String,
-    /// The network namespace of the mirror tap: a name under /run/netns or a path; that of pvsd if not given.
+    /// The network namespace of the mirror tap: a name under /run/netns or a path;
+    /// that of pvsd if not given.
     #[serde(default)]
     pub namespace: Option<String>,
-    /// Who is on it: what a NIC is asked to hash, so that packets find their worker. With one worker it
-    /// changes nothing.
+    /// Who is on it: what a NIC is asked to hash, so that packets find their worker. With one
+    /// worker it changes nothing.
     #[serde(default)]
     pub role: Role,
     /// Its MTU; 1500 if not given, or the largest of the device if that is less.
     #[serde(default)]
     pub mtu: Option<u16>,
-    /// Its receive queues, and transmit queues; one for each worker if not given, or as many as the device
-    /// can have.
+    /// Its receive queues, and transmit queues; one for each worker if not given, or as
+    /// many as the device can have.
     #[serde(default)]
     pub queues: Option<u16>,
 }
@@ -233,7 +236,8 @@ pub struct RulesConfig {
     pub file: Option<PathBuf>,
     /// A file as `pvsadm mark save` writes it.
     pub marks: Option<PathBuf>,
-    /// How many slots the tables of mh services have, by the option that names the service for pvsadm.
+    /// How many slots the tables of mh services have, by the option that
+    /// names the service for pvsadm.
     pub mh_slots: BTreeMap<String, u32>,
 }
 
@@ -288,7 +292,8 @@ impl SysctlConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DebugConfig {
-    /// The workers drop what they would forward, counted as "rehearsal": to see that a check notices.
+    /// The workers drop what they would forward, counted as "rehearsal": to
+    /// see that a check notices.
     pub drop_service_traffic: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Completions for shells, out of the tables of options and words: `pvsadm completions`.
 //!
-//! A command line belongs to pvsadm's word that is its first argument, or to ipvsadm's options: each
-//! shell's text looks there first, and knows no words for a program called ipvsadm. What is typed
-//! into real shells is in `control/tests/completions.rs`.
+//! A command line belongs to pvsadm's word that is its first argument, or to ipvsadm's options:
+//! each shell's text looks there first, and knows no words for a program called ipvsadm. What is
+//! typed into real shells is in `control/tests/completions.rs`.
 
 mod bash;
 mod fish;

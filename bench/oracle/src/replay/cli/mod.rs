@@ -1,9 +1,10 @@
 //! `cli.jsonl`: what ipvsadm printed, and its exit status, in many short sessions.
 //!
-//! The program is pvsadm itself, a process of its own, which asks the control server over its socket; the server
-//! runs here, over memory ports and by a clock that only a recorded sleep moves. Packets come as frames from
-//! clients on the link of the recorded device; the rules on local addresses and strange sources stay on. Names are
-//! the recorder's: its hosts by libnss-wrapper, services as Debian has them, no DNS.
+//! The program is pvsadm itself, a process of its own, which asks the control server over its
+//! socket; the server runs here, over memory ports and by a clock that only a recorded sleep moves.
+//! Packets come as frames from clients on the link of the recorded device; the rules on local
+//! addresses and strange sources stay on. Names are the recorder's: its hosts by libnss-wrapper,
+//! services as Debian has them, no DNS.
 
 mod program;
 mod screen;

@@ -1,7 +1,7 @@
 //! What is compared of a listing that was not the same at each recording.
 //!
-//! Connections are a set, whose time left may differ by two seconds; of statistics right after traffic, and of
-//! rates, everything but the numbers.
+//! Connections are a set, whose time left may differ by two seconds; of statistics right after
+//! traffic, and of rates, everything but the numbers.
 
 use crate::replay::ledger::Ledger;
 use crate::replay::masks::Mask;

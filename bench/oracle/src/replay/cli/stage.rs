@@ -1,7 +1,8 @@
-//! The director that a recorded session is played to: engine, control server and time in this process.
+//! The director that a recorded session is played to: engine, control server
+//! and time in this process.
 //!
-//! The server has a thread and a socket of its own, as in pvsd; what it does every two seconds it does when the
-//! stage says that they have passed.
+//! The server has a thread and a socket of its own, as in pvsd; what it does every two seconds it
+//! does when the stage says that they have passed.
 
 use crate::replay::plane::{InProcess, Shared};
 use crate::{Director, Side, frames};
@@ -46,7 +47,8 @@ const DUMMY_BROADCAST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 255);
 const OWN_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
 const OWN_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0xfe);
 
-/// Options of a SYN as Linux sends it: segment size, selective acknowledgements, timestamps, window scale.
+/// Options of a SYN as Linux sends it: segment size, selective acknowledgements,
+/// timestamps, window scale.
 const SYN_OPTIONS: [u8; 20] = [
     2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
 ];
@@ -152,8 +154,8 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    /// A director without services, at time 0, with a device of this MTU, if with any. What `actions` send to is
-    /// local, what they send from is on the link.
+    /// A director without services, at time 0, with a device of this MTU, if with any. What
+    /// `actions` send to is local, what they send from is on the link.
     pub(super) fn new<'a>(
         mtu: Option<u32>,
         actions: impl Iterator<Item = &'a Action> + Clone,
