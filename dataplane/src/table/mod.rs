@@ -1,10 +1,10 @@
 //! The connection table of one worker and one address family.
 //!
-//! An [`Index`](index::Index) of cache-line buckets over an arena of fixed [`Entry`]s, a timer
-//! [`Wheel`](wheel::Wheel) through the entries, and a policy for the day the table is full. It
-//! never grows, has one writer, and every call's work is bounded. Entries are found by the tuple of
-//! a packet as it is on the wire: a request by client and virtual endpoint, and under NAT a reply
-//! by server and client endpoint, in a second index slot.
+//! An index of cache-line buckets (`index.rs`) over an arena of fixed [`Entry`]s, a timer wheel
+//! through the entries (`wheel.rs`), and a policy for the day the table is full. It never grows,
+//! has one writer, and every call's work is bounded. Entries are found by the tuple of a packet as
+//! it is on the wire: a request by client and virtual endpoint, and under NAT a reply by server and
+//! client endpoint, in a second index slot.
 
 mod entry;
 mod evict;

@@ -72,7 +72,7 @@ pub const fn len(checksum: bool) -> usize {
 }
 
 /// The IP packet that follows the GRE header at the beginning of `bytes`, and where. `None` if that
-/// header is none of those that [`write`] makes.
+/// header is none of those that [`write()`] makes.
 #[must_use]
 pub fn within(bytes: &[u8]) -> Option<(Protocol, usize)> {
     let (header, rest) = Header::ref_from_prefix(bytes).ok()?;

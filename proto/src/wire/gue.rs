@@ -69,7 +69,7 @@ pub fn write<A: Address>(bytes: &mut [u8], plain: &Plain<A>, rest: Sum) -> Optio
 }
 
 /// The IP packet that follows the UDP header at the beginning of `bytes` and a GUE header, and
-/// where. `None` if that is none of those that [`write`] makes.
+/// where. `None` if that is none of those that [`write()`] makes.
 #[must_use]
 pub fn within(bytes: &[u8]) -> Option<(Protocol, usize)> {
     let (_, behind) = udp::Header::ref_from_prefix(bytes).ok()?;

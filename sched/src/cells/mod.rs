@@ -1,7 +1,7 @@
 //! Long-lived cells: a server's statistics and connection counts, which outlive every edit.
 //!
 //! Each worker has a block of its own, one cache line of statistics and one word of load a server
-//! and a [journal], and is its only writer: an increment is a load and a store, no
+//! and a journal, and is its only writer: an increment is a load and a store, no
 //! read-modify-write. Control reads the blocks of all workers and adds them up. `-Z` never writes
 //! here; control keeps the values of that moment and subtracts them. A service has no cell: it is
 //! the sum of its servers and of what removed ones had counted.
