@@ -11,7 +11,7 @@ use crate::punt::{INJECT_RING_MAX, InjectRing, Injector, PUNT_RING_MAX, PuntRing
 use crate::slab::{Backing, SlabError};
 use crate::stats::WorkerStats;
 use crate::steering::{Steering, WorkerIndex};
-use crate::table::{HashKeys, Tuple};
+use crate::table::{HashKeys, Table, Tuple};
 use crate::worker::{Access, Mailbox, ResolveRequest, Shared, Worker, WorkerConfig};
 use crossbeam::queue::ArrayQueue;
 use pvs_epoch::{Publisher, Reader};
@@ -42,6 +42,18 @@ pub struct EngineConfig {
     pub keys: HashKeys,
     /// Drops what would be forwarded: to see what a failure looks like.
     pub rehearse_failure: bool,
+}
+
+impl EngineConfig {
+    /// Bytes of the connection tables of so many workers, each of whose parts is in pages of its
+    /// own.
+    #[must_use]
+    pub fn table_bytes(&self, workers: u16) -> usize {
+        let each = |connections: u32| connections.div_ceil(u32::from(workers).max(1));
+        let (v4, v6) = (each(self.connections_v4), each(self.connections_v6));
+        let bytes = Table::<V4>::bytes(v4).saturating_add(Table::<V6>::bytes(v6));
+        bytes.saturating_mul(workers.into())
+    }
 }
 
 impl Default for EngineConfig {
@@ -311,16 +323,18 @@ impl<P: Port> Engine<P> {
 }
 
 /// For each worker its access to each port.
-fn seats<P>(ports: Vec<Vec<P>>, workers: u16) -> Vec<Vec<Access<P>>> {
+fn seats<P: Port>(ports: Vec<Vec<P>>, workers: u16) -> Vec<Vec<Access<P>>> {
     let mut seats: Vec<Vec<Access<P>>> = (0..workers).map(|_| Vec::new()).collect();
     for queues in ports {
-        let owners = u16::try_from(queues.len()).unwrap_or(u16::MAX).max(1);
+        let owners = u16::try_from(queues.len()).unwrap_or(u16::MAX);
+        let pool = queues.first().map(Port::pool);
         let mut queues = queues.into_iter();
         for (worker, seat) in (0u16..).zip(&mut seats) {
-            seat.push(match queues.next() {
-                Some(queue) => Access::Own(queue),
-                None => Access::By(WorkerIndex(worker.checked_rem(owners).unwrap_or(0))),
-            });
+            let by = || {
+                let owner = WorkerIndex(worker.checked_rem(owners)?);
+                Some(Access::By(owner, pool.clone()?))
+            };
+            seat.extend(queues.next().map(Access::Own).or_else(by));
         }
     }
     seats

@@ -17,6 +17,11 @@ use std::sync::Arc;
 /// Frames that wait in one punt ring at most.
 pub const PUNT_RING_MAX: usize = 1024;
 
+/// Places of a punt ring that stay free, more than there can be workers: whoever pushes never
+/// comes to the place that is being emptied, and so waits for nobody, even if the thread that
+/// empties it is stopped within that.
+const PUNT_RING_SPARE: usize = 128;
+
 /// Frames that wait in a worker's injection ring at most.
 pub const INJECT_RING_MAX: usize = 2048;
 
@@ -90,6 +95,7 @@ pub struct Injected<B> {
 #[derive(Debug)]
 struct Lane<B> {
     ring: ArrayQueue<Punted<B>>,
+    capacity: usize,
     passed: AtomicU64,
     dropped: AtomicU64,
 }
@@ -109,7 +115,8 @@ impl<B> PuntRings<B> {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self(PuntClass::ALL.map(|_| Lane {
-            ring: ArrayQueue::new(capacity.max(1)),
+            ring: ArrayQueue::new(capacity.max(1) + PUNT_RING_SPARE),
+            capacity: capacity.max(1),
             passed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }))
@@ -130,7 +137,7 @@ impl<B> PuntRings<B> {
     /// Hands a frame to Linux; false if the ring is full and the frame was freed.
     pub fn push(&self, class: PuntClass, frame: Punted<B>) -> bool {
         let lane = self.lane(class);
-        let fits = lane.ring.push(frame).is_ok();
+        let fits = lane.ring.len() < lane.capacity && lane.ring.push(frame).is_ok();
         if fits { &lane.passed } else { &lane.dropped }.fetch_add(1, Relaxed);
         fits
     }

@@ -6,7 +6,7 @@ pub(crate) use loom::{
     sync::MutexGuard as LockGuard,
     sync::atomic::{
         AtomicBool, AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
         fence,
     },
     thread::yield_now as wait_a_moment,
@@ -17,7 +17,7 @@ pub(crate) use core::{
     hint::spin_loop as wait_a_moment,
     sync::atomic::{
         AtomicBool, AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
         fence,
     },
 };

@@ -10,7 +10,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use pvs_proto::{Addr4, Protocol, Ticks};
 use pvs_sched::persistence::TemplateKey;
-use pvs_sched::templates::{EngineData, TemplateRef, Templates};
+use pvs_sched::templates::{EngineData, Hand, TemplateRef, Templates};
 use pvs_sched::{
     AllCells, Cells, Flow, Load, Loads, Method, SchedulerName, ServerConfig, ServerIndex,
     ServerKey, Service, ServiceConfig, ServiceIndex, ServiceKey, Transport, Tunables,
@@ -257,7 +257,7 @@ fn a_template_that_is_due_stays_while_it_has_connections() {
         let due = TIMEOUT.after(Ticks::from_secs(1));
         let sweeper = {
             let templates = Arc::clone(&templates);
-            thread::spawn(move || templates.sweep(due, 0, 1))
+            thread::spawn(move || templates.sweep(due, &mut Hand::default()))
         };
         // Another worker begins a connection while the only one there was ends, and time passes.
         let other = {
@@ -270,10 +270,13 @@ fn a_template_that_is_due_stays_while_it_has_connections() {
         assert_eq!(templates.of_server(theirs), 1);
         assert!(theirs == server || templates.of_server(server) == 0);
         let much_later = due.after(Ticks::from_secs(200));
-        templates.sweep(much_later, 0, 1);
+        templates.sweep(much_later, &mut Hand::default());
         assert_eq!(templates.of_server(theirs), 1, "it has a connection");
         templates.release(held);
-        templates.sweep(much_later.after(Ticks::from_secs(200)), 0, 1);
+        templates.sweep(
+            much_later.after(Ticks::from_secs(200)),
+            &mut Hand::default(),
+        );
         assert_eq!(templates.of_server(theirs), 0);
     });
 }

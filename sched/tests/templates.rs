@@ -10,7 +10,7 @@
 use pvs_proto::{Addr4, Protocol, Ticks};
 use pvs_sched::ServerIndex;
 use pvs_sched::persistence::TemplateKey;
-use pvs_sched::templates::{EngineData, TemplateRef, Templates};
+use pvs_sched::templates::{EngineData, Hand, TemplateRef, Templates};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 const WORKERS: u64 = 4;
@@ -94,6 +94,7 @@ impl Table {
     fn work(&self, worker: u64) {
         let mut random = Random(worker * 7919 + 1);
         let mut mine: Vec<(usize, TemplateRef)> = Vec::new();
+        let mut hand = Hand::of(worker as usize, WORKERS as usize);
         for step in 0..STEPS {
             if mine.len() == HELD || (random.below(3) == 0 && !mine.is_empty()) {
                 let (client, template) = mine.swap_remove(random.below(mine.len() as u64) as usize);
@@ -111,8 +112,7 @@ impl Table {
                 0 => self.clock.fetch_add(25, SeqCst),
                 _ => self.clock.load(SeqCst),
             };
-            self.templates
-                .sweep(Ticks(now), worker as usize, WORKERS as usize);
+            self.templates.sweep(Ticks(now), &mut hand);
         }
         for (client, template) in mine {
             self.live[client].leave();
@@ -141,8 +141,9 @@ fn a_client_has_one_server_at_a_time_and_every_template_ends() {
     };
     assert!(in_all(&table.templates) > 0, "some have not expired");
     let later = Ticks(table.clock.load(SeqCst)).after(Ticks::from_secs(200));
+    let mut hand = Hand::default();
     for _ in 0..64 {
-        table.templates.sweep(later, 0, 1);
+        table.templates.sweep(later, &mut hand);
     }
     assert_eq!(in_all(&table.templates), 0);
     let mut listed = 0;
@@ -151,4 +152,57 @@ fn a_client_has_one_server_at_a_time_and_every_template_ends() {
         true
     });
     assert_eq!(listed, 0);
+}
+
+/// Enters a client's template for that long, of a connection that was established and has ended.
+fn visit(templates: &Templates<Addr4>, client: usize, secs: u32, now: Ticks) -> bool {
+    let mut held = templates.hold(hash(client)).unwrap();
+    let entry = (key(client), &EngineData::NONE);
+    let span = Ticks::from_secs(secs);
+    let Some(place) = held.insert(entry, (ServerIndex(0), 80), span, now) else {
+        return false;
+    };
+    let template = held.adopt(place);
+    drop(held);
+    templates.assure(template);
+    !templates.release(template)
+}
+
+/// Half as many clients as there is room for, all the time, each with another deadline: one worker
+/// takes them out as fast as they come.
+#[test]
+fn one_worker_keeps_up_with_many_templates() {
+    const ROOM: usize = 65_536;
+    const SECS: u32 = 30;
+    let templates = Templates::new(ROOM, 1);
+    let (mut hand, mut client) = (Hand::default(), 0);
+    let per_tick = ROOM / 2 / Ticks::from_secs(SECS).0 as usize;
+    for tick in 0..Ticks::from_secs(4 * SECS).0 {
+        for _ in 0..per_tick {
+            client += 1;
+            assert!(visit(&templates, client, SECS, Ticks(tick)), "{tick}");
+        }
+        templates.sweep(Ticks(tick), &mut hand);
+    }
+    let live = per_tick as u32 * Ticks::from_secs(SECS).0;
+    let there = templates.of_server(ServerIndex(0));
+    assert!(
+        (live..live + live / 10).contains(&there),
+        "{there}, {live} are not due"
+    );
+}
+
+/// Nobody sweeps: who has no connection and is due gives way, who is not due does not.
+#[test]
+fn a_full_table_lets_new_clients_in_once_old_ones_are_due() {
+    let templates = Templates::new(512, 1);
+    let (start, due) = (Ticks(0), Ticks::from_secs(31));
+    let mut client = 0;
+    while templates.of_server(ServerIndex(0)) < 512 {
+        client += 1;
+        visit(&templates, client, 30, start);
+    }
+    assert!((1..1000).all(|other| !visit(&templates, client + other, 30, start)));
+    client += 1000;
+    assert!((1..200).all(|other| visit(&templates, client + other, 30, due)));
 }

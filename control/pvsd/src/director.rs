@@ -14,10 +14,9 @@ use pvs_control::{Capabilities, Server, SocketConfig, Store};
 use pvs_dataplane::engine::{Engine, EngineConfig};
 use pvs_dataplane::slab::Backing;
 use pvs_dataplane::steering::{Steering, WorkerIndex};
-use pvs_dataplane::table::{HashKeys, Table};
+use pvs_dataplane::table::HashKeys;
 use pvs_dpdk::DpdkPort;
-use pvs_dpdk::hugepages::{self, Reservation};
-use pvs_proto::{V4, V6};
+use pvs_dpdk::hugepages::{self, Reservation, Reserved};
 
 /// What can be asked of this director.
 fn capabilities(config: &Config) -> Capabilities {
@@ -57,7 +56,7 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     worker::stay_on(&others)?;
     let mut ports = ports::open(config, &others)?;
     let queues = std::mem::take(&mut ports.queues);
-    let (engine, table_pages) = engine(config, &cores, ports.steering.clone(), queues)?;
+    let (engine, mut table_pages) = engine(config, &cores, ports.steering.clone(), queues)?;
     let namespace = ports.namespace.take().context("no port is configured")?;
     let parts = Parts {
         namespace,
@@ -67,7 +66,11 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
         engine,
         cores,
     };
-    let ended = threads::run(args, config, log, &mut signals, parts);
+    let give_up = || {
+        ports.let_go();
+        drop(table_pages.take());
+    };
+    let ended = threads::run(args, config, log, &mut signals, parts, give_up);
     drop((ports, table_pages));
     ended
 }
@@ -85,31 +88,28 @@ fn engine(
         .connections6
         .unwrap_or(table.connections / 4)
         .max(1024);
-    let bytes = Table::<V4>::bytes(table.connections) + Table::<V6>::bytes(connections_v6);
-    let reserved = match config.memory.hugepages {
-        Hugepages::Off => None,
-        Hugepages::Auto => hugepages::reserve(mebibytes(bytes))
-            .inspect_err(|shortage| {
-                tracing::warn!("the connection table: {shortage}; it is on 4 KiB pages")
-            })
-            .ok(),
-        Hugepages::Require => {
-            Some(hugepages::reserve(mebibytes(bytes)).context("the connection table")?)
-        }
-    };
-    let sizes = EngineConfig {
+    let mut sizes = EngineConfig {
         connections_v4: table.connections,
         connections_v6,
         servers: table.servers as usize,
         templates: table.templates as usize,
-        backing: if reserved.is_some() {
-            Backing::Huge
-        } else {
-            Backing::Ordinary
-        },
+        backing: Backing::Ordinary,
         keys: HashKeys::random(),
         rehearse_failure: config.debug.drop_service_traffic,
     };
+    let wanted = mebibytes(sizes.table_bytes(steering.workers()));
+    let reserved = match config.memory.hugepages {
+        Hugepages::Off => None,
+        Hugepages::Auto => hugepages::reserve(wanted)
+            .inspect_err(|shortage| {
+                tracing::warn!("the connection table: {shortage}; it is on 4 KiB pages")
+            })
+            .ok(),
+        Hugepages::Require => Some(hugepages::reserve(wanted).context("the connection table")?),
+    };
+    if reserved.is_some() {
+        sizes.backing = Backing::Huge;
+    }
     // A worker's memory is taken from its own core, and so of that core's NUMA node.
     let settle = |worker: WorkerIndex| match cores.get(usize::from(worker.0)) {
         Some(core) => worker::stay_on(&[*core]),
@@ -132,8 +132,7 @@ fn engine(
         ensure!(config.memory.hugepages != Hugepages::Require, "{sentence}");
         tracing::warn!("{sentence}; it is on 4 KiB pages");
     }
-    let (pages, _counted) = reserved.unzip();
-    Ok((engine, pages))
+    Ok((engine, reserved.map(Reserved::taken)))
 }
 
 fn mebibytes(bytes: usize) -> u32 {

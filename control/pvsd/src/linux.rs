@@ -27,6 +27,10 @@ const TURN: Duration = Duration::from_millis(5);
 /// A pause after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
+/// Forwarding information that workers may still be using, at most: with more only the newest is
+/// kept for them. One that stands still lets go of nothing.
+const OUTSTANDING_MAX: usize = 8;
+
 /// How often it is thought over which neighbours are managed.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -89,7 +93,7 @@ impl MirrorThread {
     /// Mirrors until `stop`; sets `ready` when the workers have been told for the first time.
     pub fn run(&mut self, ready: &AtomicBool, stop: &AtomicBool) {
         let (mut told, mut failures) = (HashSet::new(), Repeats::default());
-        let (mut local, mut interfaces) = (None, Vec::new());
+        let (mut local, mut interfaces, mut next) = (None, Vec::new(), None);
         let mut ticked = Instant::now();
         let mut looked = ticked;
         while !stop.load(Relaxed) {
@@ -102,7 +106,8 @@ impl MirrorThread {
                             tracing::warn!("{sentence}");
                         }
                     }
-                    self.fibs.publish(update.fib);
+                    next = Some(update.fib);
+                    self.hand_on(&mut next);
                     if local.as_ref() != Some(&update.local) || interfaces != update.interfaces {
                         self.store
                             .set_locality(Arc::new(Local::of(&update.local, &update.interfaces)));
@@ -130,7 +135,7 @@ impl MirrorThread {
                 news: &self.news,
             };
             self.mirrors.tend(&mut hands, Instant::now());
-            self.fibs.reclaim();
+            self.hand_on(&mut next);
             self.serve_wishes();
             self.reporter.look(&Seen {
                 watcher: &self.watcher,
@@ -148,6 +153,16 @@ impl MirrorThread {
             }
         }
         self.keeper.release_all();
+    }
+
+    /// Frees what no worker uses any more, and publishes what is to be published.
+    fn hand_on(&mut self, next: &mut Option<Fib>) {
+        self.fibs.reclaim();
+        if self.fibs.outstanding() < OUTSTANDING_MAX {
+            if let Some(fib) = next.take() {
+                self.fibs.publish(fib);
+            }
+        }
     }
 
     fn serve_wishes(&mut self) {

@@ -27,7 +27,7 @@ pub struct OpenPort {
     /// The device, as control sees it.
     pub device: Device,
     /// Removed when the port is closed.
-    _ingress: Option<IngressDrop>,
+    ingress: Mutex<Option<IngressDrop>>,
 }
 
 /// All ports, with what has to live as long.
@@ -96,7 +96,7 @@ pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
         open.push(OpenPort {
             tap: Mutex::new(tap),
             device,
-            _ingress: ingress,
+            ingress: Mutex::new(ingress),
         });
     }
     let devices: Vec<_> = open.iter().map(|port: &OpenPort| &port.device).collect();
@@ -207,6 +207,15 @@ impl OpenPort {
 }
 
 impl Ports {
+    /// Gives back what would outlive the process, with the ports still open: for an end in which
+    /// they can't be closed.
+    pub fn let_go(&self) {
+        for port in &self.open {
+            drop(port.ingress.lock().map(|mut ingress| ingress.take()));
+        }
+        self.eal.give_back_hugepages();
+    }
+
     /// The taps as the watcher wants them.
     #[must_use]
     pub fn bindings(&self) -> Vec<TapBinding> {

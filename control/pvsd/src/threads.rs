@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// How long the first listing of addresses and routes may take.
 const READY_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// How long the threads may take to end.
+const END_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// How often main looks, before pvsd is ready and after.
 const LOOK_PERIODS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
 
@@ -41,7 +44,8 @@ impl Drop for EndsAll<'_> {
     }
 }
 
-/// Starts the threads, keeps watch until the end, and ends them.
+/// Starts the threads, keeps watch until the end, and ends them. If one of them does not end, as a
+/// worker whose device does not let go of it, `give_up` is called and the process exits.
 ///
 /// # Errors
 /// A thread can't be started, or has failed.
@@ -51,6 +55,7 @@ pub fn run(
     log: &Log,
     signals: &mut Watch,
     parts: Parts<'_>,
+    give_up: impl FnOnce(),
 ) -> Result<()> {
     let Crew {
         server,
@@ -77,15 +82,17 @@ pub fn run(
                 move || worker::drive(&mut worker, core, idle, &signs.polling, &signs.stop),
             )?);
         }
-        spawn(scope, "pvs-exchange", signs, || {
-            carry(&mut exchange, &signs.stop)
-        })?;
-        spawn(scope, "pvs-mirror", signs, || {
-            mirror.run(&signs.mirrored, &signs.stop)
-        })?;
-        spawn(scope, "pvs-control", signs, || {
-            server.run(store, &mut plane, &signs.stop)
-        })?;
+        let others = [
+            spawn(scope, "pvs-exchange", signs, || {
+                carry(&mut exchange, &signs.stop)
+            })?,
+            spawn(scope, "pvs-mirror", signs, || {
+                mirror.run(&signs.mirrored, &signs.stop)
+            })?,
+            spawn(scope, "pvs-control", signs, || {
+                server.run(store, &mut plane, &signs.stop)
+            })?,
+        ];
         let look = || {
             watchman.look();
             sampler.look();
@@ -94,12 +101,37 @@ pub fn run(
         // A notification is a courtesy: there may be nobody who wants it.
         let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
         drop(stop);
+        if let Some(thread) = first_to_stay(&started, &others) {
+            give_up();
+            eprintln!("pvsd: the thread {thread} stands still, and ends with the process");
+            std::process::exit(1);
+        }
         let ended = started.into_iter().map(|thread| match thread.join() {
             Ok(ended) => ended,
             Err(_) => bail!("a worker has crashed"),
         });
         ended.collect::<Result<()>>().and(watched)
     })
+}
+
+/// Waits for all threads to end; the name of one that does not.
+fn first_to_stay<W, O>(
+    workers: &[ScopedJoinHandle<'_, W>],
+    others: &[ScopedJoinHandle<'_, O>],
+) -> Option<String> {
+    fn stays<T>(all: &[ScopedJoinHandle<'_, T>]) -> Option<String> {
+        let stays = all.iter().find(|handle| !handle.is_finished())?;
+        Some(stays.thread().name().unwrap_or_default().to_owned())
+    }
+    let until = Instant::now() + END_TIME_MAX;
+    let [pause, _] = LOOK_PERIODS;
+    loop {
+        let stays = stays(workers).or_else(|| stays(others));
+        if stays.is_none() || Instant::now() >= until {
+            return stays;
+        }
+        sleep(pause);
+    }
 }
 
 /// A thread with a name, whose end is everybody's.

@@ -13,8 +13,9 @@ mod common;
 
 use common::{Daemon, Place, pvsd, text};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The CPUs of each thread of a process, by its name.
@@ -230,6 +231,53 @@ fn a_mirror_is_set_back_where_the_port_can_t_follow() {
     // The driver of this port takes any address and keeps none.
     let told = daemon.log();
     assert!(told.contains("02:00:00:00:00:77"), "{told}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+/// Stops one thread of a process until that is killed: a debugger's means, which also has to take
+/// note of its end.
+const HOLD: &str = "\
+import ctypes, os, sys
+libc, tid = ctypes.CDLL(None, use_errno=True), int(sys.argv[1])
+ATTACH, WALL = 16, 0x40000000
+if libc.ptrace(ATTACH, tid, None, None):
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.waitpid(tid, WALL)
+print('held', flush=True)
+os.waitpid(tid, WALL)
+";
+
+#[test]
+fn a_worker_that_stands_still_is_told_of_and_does_not_keep_pvsd() {
+    let place = Place::new("stuck");
+    let config = place.config("");
+    let daemon = Daemon::start(&config);
+    let tasks = fs::read_dir(format!("/proc/{}/task", daemon.child.id())).unwrap();
+    let worker = tasks.map(|task| task.unwrap()).find(|task| {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap();
+        name.trim() == "pvs-worker-0"
+    });
+    let mut holder = Command::new("python3")
+        .args(["-c", HOLD, worker.unwrap().file_name().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(holder.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    daemon.wait_for_log("worker 0 on core");
+    daemon.signal("TERM");
+    let log = daemon.log.clone();
+    let ended = daemon.end();
+    holder.wait().unwrap();
+    assert_eq!(ended, Some(1));
+    let told = fs::read_to_string(log).unwrap();
+    let last = "pvsd: the thread pvs-worker-0 stands still, and ends with the process";
+    assert_eq!(told.lines().last(), Some(last), "{told}");
+    assert!(!place.socket().exists());
+    let daemon = Daemon::start(&config);
     daemon.signal("TERM");
     assert_eq!(daemon.end(), Some(0));
 }

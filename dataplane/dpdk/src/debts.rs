@@ -17,41 +17,64 @@ pub(crate) const DIRECTORY: &str = "/run/pvs-hugepages";
 /// Notes of this process so far, for their names.
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
 
-/// What one reservation owes; its note goes with it.
+/// Pages that this process owes; their note goes with them.
 #[derive(Debug)]
 pub(crate) struct Debt {
     note: PathBuf,
-}
-
-/// What dead processes owe.
-#[derive(Debug, Default)]
-pub(crate) struct Inherited {
-    pub(crate) pages: u64,
-    notes: Vec<PathBuf>,
+    pages: u64,
 }
 
 impl Debt {
-    /// The note of a new reservation, not written yet.
+    /// A new one, of no page, and not noted yet.
     pub(crate) fn new(directory: &Path) -> Self {
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}.{number}", Process::own().name());
         Self {
             note: directory.join(name),
+            pages: 0,
         }
     }
 
-    /// Where the notes are.
-    pub(crate) fn directory(&self) -> &Path {
-        self.note.parent().unwrap_or(Path::new("/"))
+    /// What dead processes noted, where the kernel has `lasting` pages now: this one owes it from
+    /// now on. Each note is renamed, so that nothing is owed twice whenever this ends.
+    pub(crate) fn inherited(directory: &Path, lasting: u64) -> Vec<Self> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name
+                .to_str()
+                .and_then(|name| Process::parse(name.split_once('.')?.0));
+            if owner.is_none_or(Process::is_alive) {
+                continue;
+            }
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            let pages = owed(&text, lasting);
+            let half_written = entry.path().extension().is_some_and(|e| e == "new");
+            let mut debt = Self::new(directory);
+            if pages == 0 || half_written || fs::rename(entry.path(), &debt.note).is_err() {
+                remove(&entry.path());
+                continue;
+            }
+            debt.settle(pages);
+            found.push(debt);
+        }
+        found
     }
 
-    /// About to add `pages` to `before`: whoever finds this sees from the count how far it came.
-    pub(crate) fn announce(&self, pages: u64, before: u64) {
-        self.write(&format!("{pages} after {before}"));
+    /// How many are owed.
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// About to have `pages` more than `base`, or to go back to it: whoever finds this sees from the
+    /// kernel's count how far it came.
+    pub(crate) fn announce(&self, pages: u64, base: u64) {
+        self.write(&format!("{pages} after {base}"));
     }
 
     /// So many are owed.
-    pub(crate) fn settle(&self, pages: u64) {
+    pub(crate) fn settle(&mut self, pages: u64) {
+        self.pages = pages;
         if pages > 0 {
             self.write(&pages.to_string());
         } else {
@@ -62,7 +85,8 @@ impl Debt {
     fn write(&self, text: &str) {
         // Moved into place, so that no note is ever half written.
         let made = self.note.with_extension("new");
-        let result = fs::create_dir_all(self.directory())
+        let directory = self.note.parent().unwrap_or(Path::new("/"));
+        let result = fs::create_dir_all(directory)
             .and_then(|()| fs::write(&made, text))
             .and_then(|()| fs::rename(&made, &self.note));
         if let Err(error) = result {
@@ -73,30 +97,6 @@ impl Debt {
     /// Nothing is owed any more.
     pub(crate) fn forget(&self) {
         remove(&self.note);
-    }
-}
-
-impl Inherited {
-    /// What dead processes noted, where the kernel has `lasting` pages now.
-    pub(crate) fn find(directory: &Path, lasting: u64) -> Self {
-        let mut found = Self::default();
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let owner = name
-                .to_str()
-                .and_then(|name| Process::parse(name.split_once('.')?.0));
-            if owner.is_some_and(|owner| !owner.is_alive()) {
-                let text = fs::read_to_string(entry.path()).unwrap_or_default();
-                found.pages += owed(&text, lasting);
-                found.notes.push(entry.path());
-            }
-        }
-        found
-    }
-
-    /// They are noted elsewhere now.
-    pub(crate) fn forget(self) {
-        self.notes.iter().for_each(|note| remove(note));
     }
 }
 
@@ -121,25 +121,39 @@ fn remove(note: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Debt, Inherited, owed};
+    use super::{Debt, owed};
     use std::fs;
 
     #[test]
-    fn only_the_debts_of_the_dead_are_found() {
+    fn the_debts_of_the_dead_are_taken_over_and_no_others() {
         let directory = std::env::temp_dir().join(format!("pvs-debts-{}", std::process::id()));
-        let debt = Debt::new(&directory);
+        let mut debt = Debt::new(&directory);
         debt.announce(5, 10);
         debt.settle(7);
-        assert_eq!(Inherited::find(&directory, 40).pages, 0);
+        assert!(Debt::inherited(&directory, 40).is_empty());
         // Above the kernel's largest pid (2^22), so never alive.
-        fs::write(directory.join("4194999-17.0"), "31").unwrap();
-        fs::write(directory.join("4194999-17.1"), "31 after 20").unwrap();
-        let found = Inherited::find(&directory, 40);
-        assert_eq!(found.pages, 31 + 20);
-        found.forget();
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        for (note, text) in [
+            ("4194999-17.0", "31"),
+            ("4194999-17.1", "31 after 20"),
+            // Given back, but for the note.
+            ("4194999-17.2", "8 after 40"),
+            // Killed while it wrote.
+            ("4194999-17.new", "31"),
+        ] {
+            fs::write(directory.join(note), text).unwrap();
+        }
+        let found = Debt::inherited(&directory, 40);
+        let mut pages: Vec<_> = found.iter().map(Debt::pages).collect();
+        pages.sort_unstable();
+        assert_eq!(pages, [20, 31]);
+        let notes = || fs::read_dir(&directory).unwrap().flatten();
+        let own = std::process::id().to_string();
+        assert!(notes().all(|n| n.file_name().to_str().unwrap().starts_with(&own)));
+        assert_eq!(notes().count(), 3);
+        assert!(Debt::inherited(&directory, 40).is_empty(), "not twice");
+        found.iter().for_each(Debt::forget);
         debt.settle(0);
-        assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+        assert_eq!(notes().count(), 0);
         fs::remove_dir(&directory).unwrap();
     }
 

@@ -10,11 +10,12 @@ use std::ffi::{CStr, CString, NulError, c_char, c_int};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 
 use crate::affinity::Affinity;
-use crate::hugepages::{self, Lock, Reservation};
+use crate::hugepages::{self, Reservation, Reserved};
 use crate::{devargs, ethdev, log, rundir};
 
 static STARTED: AtomicBool = AtomicBool::new(false);
@@ -101,7 +102,7 @@ pub struct Eal {
     devices: Vec<String>,
     hugepages: bool,
     runtime: PathBuf,
-    _reservation: Option<Reservation>,
+    reservation: Mutex<Option<Reservation>>,
 }
 
 impl Eal {
@@ -135,10 +136,7 @@ impl Eal {
         })?;
         let started = start(arguments);
         let restored = affinity.apply();
-        let (reservation, lock) = memory.unzip();
-        if let Some(lock) = lock {
-            lock.release();
-        }
+        let reservation = memory.map(Reserved::taken);
         let runtime = runtime_directory();
         let eal = Self {
             devices: config
@@ -149,7 +147,7 @@ impl Eal {
                 .collect(),
             hugepages: reservation.is_some(),
             runtime,
-            _reservation: reservation,
+            reservation: Mutex::new(reservation),
         };
         if let Some(parent) = eal.runtime.parent() {
             rundir::remove_stale(parent);
@@ -181,6 +179,14 @@ impl Eal {
         self.hugepages
     }
 
+    /// Gives back the hugepages that were added for DPDK: those in use go when the process does. For
+    /// an end in which this value is not dropped.
+    pub fn give_back_hugepages(&self) {
+        let mut reservation = self.reservation.lock();
+        let reservation = reservation.as_mut().map(|held| held.take());
+        drop(reservation.ok().flatten());
+    }
+
     /// DPDK's release, such as `DPDK 22.11.1`.
     #[must_use]
     pub fn version(&self) -> String {
@@ -203,7 +209,7 @@ pub(crate) fn errno() -> c_int {
 }
 
 /// Hugepages to be used, and held until DPDK has them; `None`: ordinary memory.
-fn memory(config: &EalConfig) -> Result<Option<(Reservation, Lock)>, EalError> {
+fn memory(config: &EalConfig) -> Result<Option<Reserved>, EalError> {
     if config.hugepages == HugepageUse::Never {
         return Ok(None);
     }

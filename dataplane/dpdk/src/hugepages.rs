@@ -9,16 +9,29 @@
 
 #![allow(unsafe_code)]
 
-use crate::debts::{self, Debt, Inherited};
-use std::fs::{self, File};
+use crate::debts::{self, Debt};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 const SYSFS: &str = "/sys/kernel/mm/hugepages";
 const SMALL: &str = "hugepages-2048kB";
 const SMALL_MIB: u64 = 2;
+
+/// How long another process may count pages: DPDK clears its memory meanwhile, which takes a second
+/// for some GiB.
+const COUNTING_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long the end of a process waits for that.
+const GIVE_BACK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How often it is tried.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
 /// Why there are not enough hugepages.
 #[derive(Debug, Error)]
@@ -26,6 +39,9 @@ pub enum Shortage {
     /// The kernel has no 2 MiB pages, or hides them.
     #[error("no hugepages in this kernel ({0})")]
     Absent(io::Error),
+    /// Another process does not let go of the lock.
+    #[error("hugepages are being counted by another process ({0})")]
+    Busy(io::Error),
     /// Too few, and the number may not be raised.
     #[error(
         "{free} MiB of {wanted} MiB of hugepages are free, and adding to them failed ({error})"
@@ -48,61 +64,58 @@ pub enum Shortage {
     },
 }
 
-/// Pages that this process added; taken away on drop.
+/// Pages that are free for their user, who has not taken them yet. Meanwhile no other process of
+/// pvs counts pages. Dropped as it is, it gives them back.
+#[derive(Debug)]
+pub struct Reserved {
+    /// Goes first: giving pages back takes the lock anew.
+    _counting: Lock,
+    pages: Reservation,
+}
+
+impl Reserved {
+    /// Their user has them: others may count.
+    #[must_use]
+    pub fn taken(self) -> Reservation {
+        self.pages
+    }
+}
+
+/// Pages that this process added, or that dead ones had added before; taken away on drop.
 #[derive(Debug)]
 pub struct Reservation {
     directory: PathBuf,
-    added: u64,
-    debt: Debt,
+    notes: PathBuf,
+    debts: Vec<Debt>,
 }
-
-/// Other pvs processes do not count pages while this is held: until the reserved ones are taken.
-#[derive(Debug)]
-pub struct Lock(File);
 
 /// Sees to it that `mib` MiB of hugepages are free, adding 2 MiB pages where that is allowed.
 ///
 /// # Errors
-/// [`Shortage`], and nothing has changed.
-pub fn reserve(mib: u32) -> Result<(Reservation, Lock), Shortage> {
+/// [`Shortage`]; no page was added, and what dead processes had added is given back.
+pub fn reserve(mib: u32) -> Result<Reserved, Shortage> {
     let notes = Path::new(debts::DIRECTORY);
     reserve_in(Path::new(SYSFS), notes, u64::from(mib))
 }
 
-fn reserve_in(sysfs: &Path, notes: &Path, wanted: u64) -> Result<(Reservation, Lock), Shortage> {
+fn reserve_in(sysfs: &Path, notes: &Path, wanted: u64) -> Result<Reserved, Shortage> {
     let directory = sysfs.join(SMALL);
-    let lock = Lock::take(notes, &directory).map_err(Shortage::Absent)?;
-    let free = free_mib(sysfs);
-    let mut reservation = Reservation {
+    let counting = Lock::take(notes, &directory, COUNTING_TIME_MAX)?;
+    let mut pages = Reservation {
         directory,
-        added: 0,
-        debt: Debt::new(notes),
+        notes: notes.to_owned(),
+        debts: Vec::new(),
     };
-    let before = reservation.pages().map_err(Shortage::Absent)?;
-    let inherited = Inherited::find(notes, before.lasting());
-    if free >= wanted {
-        reservation.owe(0, inherited);
-        return Ok((reservation, lock));
+    match pages.add(sysfs, wanted) {
+        Ok(()) => Ok(Reserved {
+            _counting: counting,
+            pages,
+        }),
+        Err(shortage) => {
+            pages.give_back();
+            Err(shortage)
+        }
     }
-    let missing = (wanted - free).div_ceil(SMALL_MIB);
-    reservation.debt.announce(missing, before.lasting());
-    // Surplus pages (in use, and to go when their user does) are the first to be counted in.
-    if let Err(error) = reservation.configure(before.all + missing) {
-        reservation.debt.forget();
-        return Err(Shortage::NotAllowed {
-            wanted,
-            free,
-            error,
-        });
-    }
-    let after = reservation.pages().map_err(Shortage::Absent)?;
-    let new = after.lasting().saturating_sub(before.lasting());
-    reservation.owe(new, inherited);
-    if after.all < before.all + missing && free_mib(sysfs) < wanted {
-        reservation.give_back();
-        return Err(Shortage::TooFew { wanted, free });
-    }
-    Ok((reservation, lock))
 }
 
 /// The kernel's count of 2 MiB pages.
@@ -132,11 +145,33 @@ impl Reservation {
         }
     }
 
-    /// Added so many, beside what others left.
-    fn owe(&mut self, new: u64, inherited: Inherited) {
-        self.added = new + inherited.pages;
-        self.debt.settle(self.added);
-        inherited.forget();
+    /// Adds what is missing; what dead processes had added is this one's from now on.
+    fn add(&mut self, sysfs: &Path, wanted: u64) -> Result<(), Shortage> {
+        let before = self.pages().map_err(Shortage::Absent)?;
+        self.debts = Debt::inherited(&self.notes, before.lasting());
+        let free = free_mib(sysfs);
+        let Some(missing) = wanted.checked_sub(free).filter(|missing| *missing > 0) else {
+            return Ok(());
+        };
+        let missing = missing.div_ceil(SMALL_MIB);
+        let mut debt = Debt::new(&self.notes);
+        debt.announce(missing, before.lasting());
+        // Surplus pages (in use, and to go when their user does) are the first to be counted in.
+        if let Err(error) = self.configure(before.all + missing) {
+            debt.forget();
+            return Err(Shortage::NotAllowed {
+                wanted,
+                free,
+                error,
+            });
+        }
+        let after = self.pages().map_err(Shortage::Absent)?;
+        debt.settle(after.lasting().saturating_sub(before.lasting()));
+        self.debts.push(debt);
+        if after.all < before.all + missing && free_mib(sysfs) < wanted {
+            return Err(Shortage::TooFew { wanted, free });
+        }
+        Ok(())
     }
 
     fn surplus(&self) -> io::Result<u64> {
@@ -147,50 +182,68 @@ impl Reservation {
         fs::write(self.directory.join("nr_hugepages"), pages.to_string())
     }
 
-    /// Pages in use meanwhile become surplus, and go when their user does.
+    /// Pages in use meanwhile become surplus, and go when their user does. A process that is killed
+    /// within this leaves notes from which the next one sees how far it came.
     fn give_back(&mut self) {
-        let added = std::mem::take(&mut self.added);
-        let result = self
-            .pages()
-            .and_then(|now| self.configure(now.lasting().saturating_sub(added)));
-        if let Err(error) = result {
-            tracing::debug!("{added} hugepages stay reserved: {error}");
+        for debt in std::mem::take(&mut self.debts) {
+            let pages = debt.pages();
+            let result = self.pages().and_then(|now| {
+                let less = now.lasting().saturating_sub(pages);
+                debt.announce(now.lasting() - less, less);
+                self.configure(less)
+            });
+            if let Err(error) = result {
+                tracing::debug!("{pages} hugepages stay reserved: {error}");
+            }
+            debt.forget();
         }
-        self.debt.forget();
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.added > 0 {
-            let _lock = Lock::take(self.debt.directory(), &self.directory);
+        if !self.debts.is_empty() {
+            // Who does not get it in time gives back all the same.
+            let _counting = Lock::take(&self.notes, &self.directory, GIVE_BACK_TIME_MAX);
             self.give_back();
         }
     }
 }
 
+/// Other processes of pvs do not count pages while this is held.
+#[derive(Debug)]
+struct Lock(#[allow(dead_code)] File);
+
 impl Lock {
     /// Where the notes are; or, if nothing can be written there, on the kernel's file.
-    fn take(notes: &Path, directory: &Path) -> io::Result<Self> {
-        let kernels = File::open(directory.join("nr_hugepages"))?;
-        let own = fs::create_dir_all(notes).and_then(|()| {
-            let mut options = File::options();
-            options.create(true).append(true).open(notes.join("lock"))
-        });
-        let file = own.unwrap_or(kernels);
-        // SAFETY: the descriptor belongs to `file`, which is open.
-        let rc = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
-        if rc == 0 {
-            Ok(Self(file))
-        } else {
-            Err(io::Error::last_os_error())
+    fn take(notes: &Path, directory: &Path, patience: Duration) -> Result<Self, Shortage> {
+        let kernels = File::open(directory.join("nr_hugepages")).map_err(Shortage::Absent)?;
+        let file = own_file(notes).unwrap_or(kernels);
+        let until = Instant::now() + patience;
+        loop {
+            // SAFETY: the descriptor belongs to `file`, which is open.
+            let rc = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
+            if rc == 0 {
+                return Ok(Self(file));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= until {
+                return Err(Shortage::Busy(error));
+            }
+            sleep(LOOK_PERIOD);
         }
     }
+}
 
-    /// Lets the next process count.
-    pub(crate) fn release(self) {
-        drop(self.0);
-    }
+/// Only root may open it: who can open a file can lock it.
+fn own_file(notes: &Path) -> io::Result<File> {
+    let mut folder = DirBuilder::new();
+    folder.recursive(true).mode(0o700).create(notes)?;
+    let mut options = File::options();
+    options.create(true).append(true).mode(0o600);
+    let file = options.open(notes.join("lock"))?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Free and unreserved pages of all sizes.
@@ -249,8 +302,7 @@ mod tests {
     #[test]
     fn enough_free_pages_are_left_alone() {
         let root = sysfs("enough", 40, 32);
-        let (reservation, lock) = reserve_in(&root, &root.join("notes"), 64).unwrap();
-        lock.release();
+        let reservation = reserve_in(&root, &root.join("notes"), 64).unwrap().taken();
         drop(reservation);
         assert_eq!(
             read_number(&root.join(SMALL).join("nr_hugepages")).unwrap(),
@@ -263,8 +315,7 @@ mod tests {
     fn missing_pages_are_added_and_given_back() {
         let root = sysfs("added", 10, 2);
         let nr = root.join(SMALL).join("nr_hugepages");
-        let (reservation, lock) = reserve_in(&root, &root.join("notes"), 65).unwrap();
-        lock.release();
+        let reservation = reserve_in(&root, &root.join("notes"), 65).unwrap().taken();
         // 65 MiB less 4 free: 61 MiB, 31 pages.
         assert_eq!(read_number(&nr).unwrap(), 41);
         fs::write(&nr, "50").unwrap();
@@ -282,8 +333,7 @@ mod tests {
         let root = sysfs("surplus", 32, 0);
         let small = root.join(SMALL);
         fs::write(small.join("surplus_hugepages"), "32").unwrap();
-        let (reservation, lock) = reserve_in(&root, &root.join("notes"), 64).unwrap();
-        lock.release();
+        let reservation = reserve_in(&root, &root.join("notes"), 64).unwrap().taken();
         // The 32 in use are counted in, and 32 more are new.
         assert_eq!(read_number(&small.join("nr_hugepages")).unwrap(), 64);
         fs::write(small.join("surplus_hugepages"), "0").unwrap();
@@ -302,13 +352,13 @@ mod tests {
     fn processes_that_see_different_control_files_share_a_lock() {
         let (one, other) = (sysfs("one", 40, 32), sysfs("other", 40, 32));
         let notes = one.join("notes");
-        let (_reservation, lock) = reserve_in(&one, &notes, 64).unwrap();
+        let reserved = reserve_in(&one, &notes, 64).unwrap();
         let theirs = File::open(notes.join("lock")).unwrap();
         // SAFETY: the descriptor belongs to `theirs`, which is open.
         let try_lock = || unsafe { libc::flock(theirs.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
         assert_ne!(try_lock(), 0, "held until it is released");
-        lock.release();
-        let (_reservation, _lock) = reserve_in(&other, &notes, 64).unwrap();
+        drop(reserved.taken());
+        let _reserved = reserve_in(&other, &notes, 64).unwrap();
         assert_ne!(try_lock(), 0);
         for root in [one, other] {
             fs::remove_dir_all(root).unwrap();
@@ -324,8 +374,7 @@ mod tests {
         // Above the kernel's largest pid (2^22), so never alive.
         fs::write(notes.join("4194999-17.0"), "30").unwrap();
         for killed_too in [true, false] {
-            let (reservation, lock) = reserve_in(&root, &notes, 64).unwrap();
-            lock.release();
+            let reservation = reserve_in(&root, &notes, 64).unwrap().taken();
             assert_eq!(read_number(&nr).unwrap(), 40, "they are used again");
             if killed_too {
                 std::mem::forget(reservation);

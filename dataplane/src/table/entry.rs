@@ -45,6 +45,8 @@ impl Flags {
     pub const NO_OUTPUT: Self = Self(0x80);
     /// Counted among the inactive connections (IP_VS_CONN_F_INACTIVE).
     pub const INACTIVE: Self = Self(0x100);
+    /// Its template has been told that it was established.
+    pub const ASSURED: Self = Self(0x4000);
     /// Made for one packet (IP_VS_CONN_F_ONE_PACKET).
     pub const ONE_PACKET: Self = Self(0x2000);
     /// The entry is in use.

@@ -15,7 +15,7 @@ use super::waiting::{ResolveRequest, WaitingRoom};
 use super::{Access, Lineup, Shared, View, dispatch};
 use crate::fib::PortIndex;
 use crate::handover::{Handed, Purpose};
-use crate::port::{Buf, Port};
+use crate::port::{Buf, Pool, Port};
 use crate::punt::{PuntClass, Punted};
 use crate::reason::DropReason;
 use crate::steering::WorkerIndex;
@@ -70,13 +70,13 @@ impl<P: Port> Exit<'_, '_, P> {
         self.view.stats.count_dropped(reason, 1);
     }
 
-    /// A buffer of any port that the worker has a queue of.
+    /// A buffer of any port.
     fn alloc(&mut self) -> Option<P::Buf> {
         self.ports
             .iter_mut()
             .find_map(|lineup| match &mut lineup.access {
                 Access::Own(queue) => queue.alloc(),
-                Access::By(_) => None,
+                Access::By(_, pool) => pool.alloc(),
             })
     }
 }

@@ -248,7 +248,9 @@ pub(super) fn advance<F: HopFamily>(
     if !step.no_output {
         entry.flags = entry.flags.without(Flags::NO_OUTPUT);
     }
-    if step.assures && entry.template().is_some() {
+    if step.assures && entry.template().is_some() && !entry.flags.has(Flags::ASSURED) {
+        // Once: what is said of a template lies in a line that other workers write.
+        entry.flags = entry.flags.with(Flags::ASSURED);
         F::templates(view).assure(entry.template());
     }
     entry.state = step.state;

@@ -58,8 +58,9 @@ struct Hand {
     place: u32,
     /// Places to be looked at in this second.
     left: u32,
-    /// The stripe of templates that had its turn last.
-    stripe: usize,
+    /// Where it stands in the templates, and how many of them are to be looked at yet.
+    template: u32,
+    templates_left: u32,
     /// Of entries with so many packets, how many more are spared.
     spared: [u8; PACKETS],
 }
@@ -136,7 +137,7 @@ impl Defence {
 }
 
 /// Drops the next entries that are to go, if there are any among the few that are looked at; and
-/// templates that no connection has made sure of, those of all stripes in the same time.
+/// templates that no connection has made sure of, likewise, once round in the same time.
 #[cold]
 pub(super) fn drop_entries<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, hands: &mut Hands) {
     let [v4, v6] = &mut hands.0;
@@ -149,9 +150,17 @@ pub(super) fn drop_entries<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, 
             F::templates(view).drop_if_unsure(entry.template());
         }
     }
+    let templates = F::templates(view);
     if had > 0 && hand.left == 0 {
-        hand.stripe = hand.stripe.wrapping_add(1);
-        F::templates(view).drop_unsure(hand.stripe, view.now);
+        hand.templates_left = templates.extent().div_ceil(ROUND_SECS);
+    }
+    if hand.templates_left > 0 {
+        let span = hand.templates_left.min(LOOKED_AT);
+        hand.templates_left -= span;
+        hand.template = templates.drop_unsure(hand.template, span);
+        if hand.template >= templates.extent() {
+            hand.template = 0;
+        }
     }
 }
 

@@ -117,7 +117,7 @@ fn transmit<P: Port>(
 ) {
     let queue = match &mut lineup.access {
         Access::Own(queue) => queue,
-        Access::By(worker) => return relay(view, handover, *worker, port, &mut lineup.out),
+        Access::By(worker, _) => return relay(view, handover, *worker, port, &mut lineup.out),
     };
     let offered = lineup.out.len() as u64;
     let refused = u64::from(queue.tx(&mut lineup.out));

@@ -13,9 +13,9 @@ pub(super) fn expire<B: Buf>(view: &View<'_>, state: &mut State<B>) {
     purge::turn(view, state);
     if state.swept != view.now {
         state.swept = view.now;
-        let (worker, workers) = (view.index.0.into(), view.steering.workers().into());
-        view.servers.templates.v4.sweep(view.now, worker, workers);
-        view.servers.templates.v6.sweep(view.now, worker, workers);
+        let [v4, v6] = &mut state.sweeps;
+        view.servers.templates.v4.sweep(view.now, v4);
+        view.servers.templates.v6.sweep(view.now, v6);
     }
 }
 

@@ -77,6 +77,7 @@ use lane::{Lanes, Verdicts};
 use purge::Purge;
 use pvs_epoch::Reader;
 use pvs_proto::{Family, Ticks, V4, V6};
+use pvs_sched::templates::Hand;
 use pvs_sched::{Cells, Snapshot};
 use std::sync::Arc;
 use view::{Arrived, Gathered, View};
@@ -127,11 +128,11 @@ pub struct WorkerConfig {
 
 /// How a worker reaches a port.
 #[derive(Debug)]
-pub enum Access<P> {
+pub enum Access<P: Port> {
     /// By a queue pair of its own.
     Own(P),
-    /// By another worker, who has one.
-    By(WorkerIndex),
+    /// By another worker, who has one; and where buffers for the port come from.
+    By(WorkerIndex, P::Pool),
 }
 
 /// A port with the frames that are to leave by it. Written with every packet,
@@ -154,8 +155,9 @@ struct State<B> {
     waiting: WaitingRoom<B>,
     hands: Hands,
     purge: Purge,
-    /// The tick in which templates were looked at last.
+    /// The tick in which templates were looked at last, and where that stands in either table.
     swept: Ticks,
+    sweeps: [Hand; 2],
 }
 
 /// A worker. [`poll`](Self::poll) is its whole life. It shares no cache line
@@ -185,6 +187,7 @@ impl<P: Port> Worker<P> {
         ports: Vec<Access<P>>,
         shared: Shared<P::Buf>,
     ) -> Result<Self, SlabError> {
+        let hand = || Hand::of(config.index.0.into(), config.steering.workers().into());
         let state = State {
             v4: Table::new(config.connections_v4, config.keys, config.backing)?,
             v6: Table::new(config.connections_v6, config.keys, config.backing)?,
@@ -195,6 +198,7 @@ impl<P: Port> Worker<P> {
             hands: Hands::default(),
             purge: Purge::default(),
             swept: Ticks(0),
+            sweeps: [(); 2].map(|()| hand()),
         };
         let ports = ports
             .into_iter()

@@ -28,7 +28,7 @@ pub(super) struct Purge {
 #[derive(Clone, Copy, Debug, Default)]
 struct Walk {
     place: u32,
-    stripe: usize,
+    template: u32,
 }
 
 /// Looks whether a server was removed, and goes on with what is to be done for it.
@@ -53,12 +53,7 @@ impl Purge {
         let removals = view.config.removals;
         let more = removals != core::mem::replace(&mut self.removals, removals);
         if more && view.config.tunables.expire_nodest_conn != 0 {
-            let walk = Walk {
-                place: 0,
-                // Its share of the templates.
-                stripe: view.index.0.into(),
-            };
-            (self.v4, self.v6) = (Some(walk), Some(walk));
+            (self.v4, self.v6) = (Some(Walk::default()), Some(Walk::default()));
         }
     }
 }
@@ -66,7 +61,7 @@ impl Purge {
 #[cold]
 #[inline(never)]
 fn go_on<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, walk: &mut Option<Walk>) {
-    let Some(Walk { place, stripe }) = walk else {
+    let Some(Walk { place, template }) = walk else {
         return;
     };
     if *place < table.extent() {
@@ -81,9 +76,9 @@ fn go_on<F: HopFamily>(view: &View<'_>, table: &mut Table<F>, walk: &mut Option<
         return;
     }
     let is_gone = |server| !view.config.is_available(server);
-    if F::templates(view).purge(*stripe, is_gone) {
-        *stripe += usize::from(view.steering.workers().max(1));
-    } else {
+    let templates = F::templates(view);
+    *template = templates.purge(*template, SPAN, is_gone);
+    if *template >= templates.extent() {
         *walk = None;
     }
 }

@@ -3,7 +3,7 @@
 use super::journal::Journal;
 use super::{Cells, Load, Loads};
 use crate::service::ServerIndex;
-use crate::sync::{Acquire, AtomicBool, AtomicU64, Relaxed, Release};
+use crate::sync::{Acquire, AtomicBool, AtomicU64, Relaxed, Release, SeqCst, fence};
 use std::sync::Arc;
 
 /// The blocks of all workers: a server's connections wherever they are. Each worker's
@@ -83,6 +83,9 @@ impl AllCells {
     /// (IP_VS_DEST_F_OVERLOAD): from there on, until it is below the lower one, or below three
     /// quarters of the upper one if there is no lower.
     pub fn judge(&self, server: ServerIndex, upper: u32, lower: u32) {
+        // Before the others' loads are read, one's own is to be seen: of two workers whose last
+        // connections end at the same time one must see that there is none left.
+        fence(SeqCst);
         let all = u64::from(self.load(server).total());
         let (upper, lower) = (u64::from(upper), u64::from(lower));
         let is_below = match lower {

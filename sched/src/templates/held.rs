@@ -10,6 +10,9 @@ use pvs_proto::{Address, Ticks};
 /// How long a template that is due goes on while it has connections.
 pub(super) const GOES_ON: Ticks = Ticks::from_secs(60);
 
+/// Slots that are looked at, at most, for one that gives way.
+const LOOKED_AT_MAX: u16 = 64;
+
 /// The port of a template that is not used any more, as the kernel shows it.
 const INVALID: u16 = u16::MAX;
 
@@ -64,8 +67,9 @@ impl<A: Address> Held<'_, A> {
         None
     }
 
-    /// Enters a template. One that no connection has made sure of gives way if there is no room;
-    /// `None` if there is none even so.
+    /// Enters a template. If there is no room, one without a connection gives way, that is due or
+    /// that no connection has made sure of; `None` if there is none among the few that are looked
+    /// at.
     pub fn insert(
         &mut self,
         (key, data): (TemplateKey<A>, &EngineData),
@@ -76,9 +80,8 @@ impl<A: Address> Held<'_, A> {
         let slot = match self.part.take() {
             Some(slot) => slot,
             None => {
-                let mut all = 0..self.part.fresh;
-                let unsure = all.find(|slot| self.is_unsure(*slot))?;
-                self.remove(unsure);
+                let slot = self.giving_way(now)?;
+                self.remove(slot);
                 self.part.take()?
             }
         };
@@ -108,10 +111,26 @@ impl<A: Address> Held<'_, A> {
         self.table.count(server, |count| {
             count.fetch_add(1, Relaxed);
         });
+        self.part.expect(deadline, now);
         if deadline.left(now).0 < Ticks(self.stripe.due.load(Relaxed)).left(now).0 {
             self.stripe.due.store(deadline.0, Relaxed);
         }
         Some(Place(slot))
+    }
+
+    /// A hand goes round the slots: each call goes on behind the one before.
+    #[cold]
+    fn giving_way(&mut self, now: Ticks) -> Option<u16> {
+        let fresh = self.part.fresh;
+        for _ in 0..fresh.min(LOOKED_AT_MAX) {
+            let slot = self.part.hand;
+            self.part.hand = if slot + 1 < fresh { slot + 1 } else { 0 };
+            let is_due = self.part.used(slot).is_some_and(|t| t.deadline.is_due(now));
+            if self.is_unsure(slot) || (is_due && self.connections(slot) == 0) {
+                return Some(slot);
+            }
+        }
+        None
     }
 
     /// It is not to be found any more: its server is gone. It stays listed until it is due.

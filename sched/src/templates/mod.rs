@@ -38,6 +38,24 @@ const TRIES: u32 = 4096;
 /// Templates that are due are taken out this much later at most: 128 ms.
 const LATE: u32 = 32;
 
+/// Slots of a stripe that one sweep looks at, at most.
+const SWEPT_AT_ONCE: u16 = 512;
+
+/// Where a worker's sweeps stand.
+#[derive(Debug, Default)]
+pub struct Hand(usize);
+
+impl Hand {
+    /// Of one worker among several: each begins elsewhere.
+    #[must_use]
+    pub const fn of(worker: usize, workers: usize) -> Self {
+        match (worker * STRIPES).checked_div(workers) {
+            Some(at) => Self(at),
+            None => Self(0),
+        }
+    }
+}
+
 /// The template of a connection, or none: a slot's number, from 1 on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
@@ -158,28 +176,33 @@ impl<A: Address> Templates<A> {
         }
     }
 
-    /// Takes out what is due in one stripe, the first that has something of those that are
-    /// `worker`'s share among `workers`.
+    /// Takes out what is due, of a bounded number of slots: in the first stripe from the hand on
+    /// that has something. Each worker's hand goes round all stripes, so that none waits for a
+    /// worker that stands still.
     #[inline]
-    pub fn sweep(&self, now: Ticks, worker: usize, workers: usize) {
-        let share = self.stripes.iter().enumerate();
-        for (at, stripe) in share.skip(worker).step_by(workers.max(1)) {
-            if Ticks(stripe.due.load(Relaxed)).is_due(now) {
-                return self.sweep_stripe(at, now, false);
+    pub fn sweep(&self, now: Ticks, hand: &mut Hand) {
+        for _ in 0..STRIPES {
+            let at = hand.0 % STRIPES;
+            let due = self.stripes.get(at).map(|stripe| stripe.due.load(Relaxed));
+            if due.is_some_and(|due| Ticks(due).is_due(now)) {
+                if self.sweep_on(at, now) {
+                    hand.0 = at + 1;
+                }
+                return;
             }
+            hand.0 = at + 1;
         }
     }
 
-    /// Takes out what is due in a stripe, and what no connection has made sure
-    /// of if that shall go too.
+    /// Goes on with the sweep of a stripe. True if nothing is left of it, or another one is at it.
     #[cold]
-    fn sweep_stripe(&self, at: usize, now: Ticks, unsure_too: bool) {
+    fn sweep_on(&self, at: usize, now: Ticks) -> bool {
         let Some(stripe) = self.stripes.get(at) else {
-            return;
+            return true;
         };
         // Who holds it is quick; there is another turn.
         let Some(part) = stripe.part.try_lock() else {
-            return;
+            return true;
         };
         let first = at * self.slots;
         let mut held = Held {
@@ -189,24 +212,24 @@ impl<A: Address> Templates<A> {
             first,
             hash: 0,
         };
-        // A stripe without templates is looked at again in a while.
-        let mut due = now.after(GOES_ON);
-        for slot in 0..held.part.fresh {
-            if held.is_unsure(slot) && unsure_too {
-                held.remove(slot);
-            }
+        let from = held.part.swept;
+        if from == 0 {
+            // A stripe without templates is looked at again in a while.
+            held.part.earliest = now.after(GOES_ON);
+        }
+        let end = held.part.fresh.min(from.saturating_add(SWEPT_AT_ONCE));
+        for slot in from..end {
             if let Some(deadline) = held.settle(slot, now) {
-                if deadline.left(now).0 < due.left(now).0 {
-                    due = deadline;
-                }
+                held.part.expect(deadline, now);
             }
         }
-        stripe.due.store(due.after(Ticks(LATE)).0, Relaxed);
-    }
-
-    /// Takes out the templates of a stripe that no connection has made sure of: `drop_entry`.
-    pub fn drop_unsure(&self, stripe: usize, now: Ticks) {
-        self.sweep_stripe(stripe % STRIPES, now, true);
+        let is_done = end == held.part.fresh;
+        held.part.swept = if is_done { 0 } else { end };
+        if is_done {
+            let due = held.part.earliest.after(Ticks(LATE));
+            stripe.due.store(due.0, Relaxed);
+        }
+        is_done
     }
 
     /// Takes a template out if no connection has made sure of it and none refers to it.
@@ -232,24 +255,7 @@ impl<A: Address> Templates<A> {
         }
     }
 
-    /// Takes the templates of gone servers out of a stripe, those that no connection refers to.
-    /// False if there is no such stripe.
-    pub fn purge(&self, stripe: usize, is_gone: impl Fn(ServerIndex) -> bool) -> bool {
-        if stripe >= STRIPES {
-            return false;
-        }
-        if let Some(mut held) = self.hold_stripe(stripe, 0) {
-            for slot in 0..held.part.fresh {
-                let gone = held.part.used(slot).is_some_and(|t| is_gone(t.server));
-                if gone && held.connections(slot) == 0 {
-                    held.remove(slot);
-                }
-            }
-        }
-        true
-    }
-
-    /// Slots: where a listing ends.
+    /// Slots: where listings and other walks end.
     #[must_use]
     pub fn extent(&self) -> u32 {
         self.claims.len() as u32
@@ -264,6 +270,43 @@ impl<A: Address> Templates<A> {
         now: Ticks,
         mut show: impl FnMut(Listed<A>) -> bool,
     ) -> u32 {
+        self.walk(from, span, |held, slot| {
+            let is_there = held.settle(slot, now).is_some();
+            !is_there || held.listed(slot, now).is_none_or(&mut show)
+        })
+    }
+
+    /// Takes the templates of gone servers out of the slots from `from` on, `span` at most, those
+    /// that no connection refers to. Returns where to go on.
+    pub fn purge(&self, from: u32, span: u32, is_gone: impl Fn(ServerIndex) -> bool) -> u32 {
+        self.walk(from, span, |held, slot| {
+            let gone = held.part.used(slot).is_some_and(|t| is_gone(t.server));
+            if gone && held.connections(slot) == 0 {
+                held.remove(slot);
+            }
+            true
+        })
+    }
+
+    /// Takes the templates that no connection has made sure of out of the slots from `from` on,
+    /// `span` at most: `drop_entry`. Returns where to go on.
+    pub fn drop_unsure(&self, from: u32, span: u32) -> u32 {
+        self.walk(from, span, |held, slot| {
+            if held.is_unsure(slot) {
+                held.remove(slot);
+            }
+            true
+        })
+    }
+
+    /// Visits the slots from `from` on, `span` at most, until `visit` returns false or others hold
+    /// a stripe for too long. Returns where to go on.
+    fn walk(
+        &self,
+        from: u32,
+        span: u32,
+        mut visit: impl FnMut(&mut Held<'_, A>, u16) -> bool,
+    ) -> u32 {
         let end = from.saturating_add(span).min(self.extent());
         let mut at = from;
         while at < end {
@@ -274,9 +317,7 @@ impl<A: Address> Templates<A> {
             let stop = end.min(((stripe + 1) * self.slots) as u32);
             while at < stop {
                 let slot = (at as usize - held.first) as u16;
-                if held.settle(slot, now).is_some()
-                    && held.listed(slot, now).is_some_and(|l| !show(l))
-                {
+                if !visit(&mut held, slot) {
                     return at;
                 }
                 at += 1;

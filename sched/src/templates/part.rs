@@ -39,6 +39,11 @@ pub(super) struct Part<A> {
     pub(super) data: Box<[[u8; DATA_MAX]]>,
     pub(super) free: u16,
     pub(super) fresh: u16,
+    /// Where a sweep goes on that has not come to the end, and the first deadline behind it.
+    pub(super) swept: u16,
+    pub(super) earliest: Ticks,
+    /// The slot that is looked at next when there is no room.
+    pub(super) hand: u16,
 }
 
 impl<A: Address> Part<A> {
@@ -66,6 +71,9 @@ impl<A: Address> Part<A> {
             data: vec![[0; DATA_MAX]; slots].into(),
             free: NIL,
             fresh: 0,
+            swept: 0,
+            earliest: Ticks(0),
+            hand: 0,
         }
     }
 
@@ -122,5 +130,12 @@ impl<A: Address> Part<A> {
         let fits = usize::from(slot) < self.slots.len();
         self.fresh += u16::from(fits);
         fits.then_some(slot)
+    }
+
+    /// A deadline is behind where a sweep stands, or before it.
+    pub(super) fn expect(&mut self, deadline: Ticks, now: Ticks) {
+        if deadline.left(now).0 < self.earliest.left(now).0 {
+            self.earliest = deadline;
+        }
     }
 }
