@@ -59,6 +59,7 @@ struct Note {
 
 impl IngressDrop {
     /// Puts the drop on a netdev of the caller's namespace, taking over what a killed process left.
+    /// Of two processes that do so at once one has it, and the other is told.
     ///
     /// # Errors
     /// The netdev does not exist, a living process has it as its port, or
@@ -70,29 +71,9 @@ impl IngressDrop {
             });
         }
         let old = read_note(ifname)?;
-        if let Some(owner) = old.filter(|note| note.is_alive() && note.pid != std::process::id()) {
-            return Err(Error::IngressInUse {
-                ifname: ifname.to_owned(),
-                pid: owner.pid,
-            });
-        }
-        let disable_ipv6 = match old {
-            Some(note) => note.disable_ipv6,
-            None => read_disable_ipv6(ifname),
-        };
-        let pid = std::process::id();
-        let note = Note {
-            pid,
-            started: started(pid).unwrap_or(0),
-            disable_ipv6,
-        };
-        nft::apply(ifname, &ruleset(ifname, note))?;
-        let guard = Self {
-            ifname: ifname.to_owned(),
-            note,
-            installed: true,
-        };
-        if disable_ipv6.is_some() {
+        refuse_another(ifname, old)?;
+        let guard = take(ifname, old)?;
+        if guard.note.disable_ipv6.is_some() {
             write_disable_ipv6(ifname, true)?;
         }
         Ok(guard)
@@ -107,12 +88,12 @@ impl IngressDrop {
         uninstall(&self.ifname, self.note)
     }
 
-    /// Takes away what killed processes left on other netdevs of the caller's
-    /// namespace. Returns their names.
+    /// Takes away what killed processes left on other netdevs of the caller's namespace than
+    /// `kept`. Returns their names.
     ///
     /// # Errors
     /// `nft` is missing or fails.
-    pub fn sweep() -> Result<Vec<String>, Error> {
+    pub fn sweep(kept: &[&str]) -> Result<Vec<String>, Error> {
         let mut swept = Vec::new();
         let tables =
             nft::list("all interfaces", &["list", "tables", "netdev"])?.unwrap_or_default();
@@ -120,17 +101,58 @@ impl IngressDrop {
             .lines()
             .filter_map(|line| line.strip_prefix("table netdev "));
         for table in names.filter(|name| name.starts_with(TABLE)) {
-            let Some(ifname) = unescape(table.trim_start_matches(TABLE)) else {
+            let ifname = table.strip_prefix(TABLE).and_then(unescape);
+            let Some(ifname) = ifname.filter(|name| !kept.contains(&name.as_str())) else {
                 continue;
             };
-            match read_note(&ifname)? {
-                Some(note) if !note.is_alive() => uninstall(&ifname, note)?,
-                _ => continue,
+            let Some(note) = read_note(&ifname)?.filter(|note| !note.is_alive()) else {
+                continue;
+            };
+            // Its own first: another process may be about to take it over.
+            match take(&ifname, Some(note)) {
+                Ok(own) => own.remove()?,
+                Err(Error::IngressInUse { .. }) => continue,
+                Err(error) => return Err(error),
             }
             swept.push(ifname);
         }
         Ok(swept)
     }
+}
+
+/// A process that lives has the netdev, and is another one.
+fn refuse_another(ifname: &str, note: Option<Note>) -> Result<(), Error> {
+    match note.filter(|note| note.is_alive() && note.pid != std::process::id()) {
+        None => Ok(()),
+        Some(owner) => Err(Error::IngressInUse {
+            ifname: ifname.to_owned(),
+            pid: owner.pid,
+        }),
+    }
+}
+
+/// Puts the drop on, in place of what is known to be there: if that has changed meanwhile nothing
+/// is done.
+fn take(ifname: &str, old: Option<Note>) -> Result<IngressDrop, Error> {
+    let disable_ipv6 = match old {
+        Some(note) => note.disable_ipv6,
+        None => read_disable_ipv6(ifname),
+    };
+    let pid = std::process::id();
+    let note = Note {
+        pid,
+        started: started(pid).unwrap_or(0),
+        disable_ipv6,
+    };
+    if let Err(error) = nft::apply(ifname, &ruleset(ifname, old, note)) {
+        refuse_another(ifname, read_note(ifname)?)?;
+        return Err(error);
+    }
+    Ok(IngressDrop {
+        ifname: ifname.to_owned(),
+        note,
+        installed: true,
+    })
 }
 
 impl Drop for IngressDrop {
@@ -143,15 +165,15 @@ impl Drop for IngressDrop {
     }
 }
 
+/// IPv6 comes first: whoever is killed within this leaves the note of what it was.
 fn uninstall(ifname: &str, note: Note) -> Result<(), Error> {
-    let table = table(ifname);
-    // Adding it first makes the removal right whether it is there or not.
-    nft::apply(
-        ifname,
-        &format!("add table netdev {table}\ndelete table netdev {table}\n"),
-    )?;
-    match note.disable_ipv6 {
-        Some(before) if conf_exists(ifname) => write_disable_ipv6(ifname, before),
+    if let Some(before) = note.disable_ipv6.filter(|_| conf_exists(ifname)) {
+        write_disable_ipv6(ifname, before)?;
+    }
+    let removed = nft::apply(ifname, &removal(ifname, note));
+    // Somebody may have flushed all rules of the host.
+    match removed {
+        Err(error) if read_note(ifname)? == Some(note) => Err(error),
         _ => Ok(()),
     }
 }
@@ -206,11 +228,18 @@ fn read_note(ifname: &str) -> Result<Option<Note>, Error> {
     Ok(chains.into_iter().find_map(Note::parse))
 }
 
-fn ruleset(ifname: &str, note: Note) -> String {
+/// Fails whole unless the table is that process's.
+fn removal(ifname: &str, note: Note) -> String {
+    let (table, mark) = (table(ifname), note.chain());
+    format!("delete chain netdev {table} {mark}\ndelete table netdev {table}\n")
+}
+
+/// Fails whole if another table is there than the old one, which may be none.
+fn ruleset(ifname: &str, old: Option<Note>, note: Note) -> String {
+    let before = old.map_or_else(String::new, |old| removal(ifname, old));
     let (table, mark) = (table(ifname), note.chain());
     format!(
-        "add table netdev {table}\n\
-         delete table netdev {table}\n\
+        "{before}create table netdev {table}\n\
          table netdev {table} {{\n\
          \tchain {mark} {{\n\t}}\n\
          \tchain ingress {{\n\

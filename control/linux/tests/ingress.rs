@@ -138,10 +138,52 @@ fn what_a_killed_process_left_is_taken_over() {
     // On an interface that is a port no longer.
     nft(stale);
     assert!(host.exec("sysctl -qw net.ipv6.conf.a1.disable_ipv6=1"));
-    assert_eq!(inside.run(IngressDrop::sweep).unwrap().unwrap(), ["a1"]);
+    let kept = inside.run(|| IngressDrop::sweep(&["a1"])).unwrap();
+    assert!(
+        kept.unwrap().is_empty() && is_deaf(&peer),
+        "not for a moment"
+    );
+    let swept = inside.run(|| IngressDrop::sweep(&[])).unwrap();
+    assert_eq!(swept.unwrap(), ["a1"]);
     assert!(pings(&peer));
     assert_eq!(disable_ipv6(&host), "0");
-    assert!(inside.run(IngressDrop::sweep).unwrap().unwrap().is_empty());
+    assert!(
+        inside
+            .run(|| IngressDrop::sweep(&[]))
+            .unwrap()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_somebody_has_flushed_is_no_error() {
+    let (host, peer, inside) = hosts();
+    let guard = install(&inside).unwrap();
+    common::run(
+        "ip",
+        &["netns", "exec", host.name(), "nft", "flush", "ruleset"],
+    );
+    inside.run(|| guard.remove()).unwrap().unwrap();
+    assert!(pings(&peer));
+    assert_eq!(disable_ipv6(&host), "0");
+}
+
+#[test]
+fn what_another_process_has_taken_over_stays_its_own() {
+    let (host, peer, inside) = hosts();
+    let guard = install(&inside).unwrap();
+    let nft = |ruleset: &str| {
+        common::run("ip", &["netns", "exec", host.name(), "nft", ruleset]);
+    };
+    nft("delete table netdev pvs-a1");
+    nft(
+        "table netdev pvs-a1 { chain of_1_99999999999_disable_ipv6_0 { }; \
+         chain ingress { type filter hook ingress device \"a1\" priority -500; policy drop; }; }",
+    );
+    inside.run(|| guard.remove()).unwrap().unwrap();
+    assert!(is_deaf(&peer));
+    assert!(tables(&host).contains("pvs-a1"));
 }
 
 #[test]
@@ -161,7 +203,13 @@ fn a_living_process_keeps_its_port() {
         install(&inside).unwrap_err().to_string(),
         "a1 already is a port of process 1: stop that one, or use another interface"
     );
-    assert!(inside.run(IngressDrop::sweep).unwrap().unwrap().is_empty());
+    assert!(
+        inside
+            .run(|| IngressDrop::sweep(&[]))
+            .unwrap()
+            .unwrap()
+            .is_empty()
+    );
     assert!(tables(&host).contains("pvs-a1"));
 }
 

@@ -52,8 +52,9 @@ pub struct Ports {
 /// One line that says what is missing.
 pub fn open(config: &Config, cpus: &[usize]) -> Result<Ports> {
     let namespace = common_namespace(config)?;
-    if config.port.iter().any(|port| port.netdev().is_some()) {
-        for ifname in IngressDrop::sweep()? {
+    let netdevs: Vec<_> = config.port.iter().filter_map(PortConfig::netdev).collect();
+    if !netdevs.is_empty() {
+        for ifname in IngressDrop::sweep(&netdevs)? {
             tracing::info!("removed what a killed pvsd left on {ifname}");
         }
     }

@@ -197,3 +197,62 @@ fn a_mirror_that_was_deleted_carries_frames_again() {
     wire.place.ip("addr add 10.78.0.1/24 dev pvs0");
     assert!(wire.pings("10.78.0.1", true), "{}", wire.daemon().log());
 }
+
+/// What a kernel interface is like, as far as pvsd changes it: flags, IPv6, rules.
+fn state_of_d0(nic: &str) -> String {
+    let flags = run(&format!("ip -n {nic} -o link show d0")).1;
+    let flags = flags.split(['<', '>']).nth(1).unwrap().to_owned();
+    let inside = format!("ip netns exec {nic}");
+    let ipv6 = run(&format!(
+        "{inside} cat /proc/sys/net/ipv6/conf/d0/disable_ipv6"
+    ));
+    let rules = run(&format!("{inside} nft list ruleset"));
+    format!("{flags} {} {}", ipv6.1.trim(), rules.1)
+}
+
+#[test]
+fn of_two_that_start_at_once_one_has_the_interface_and_leaves_it_as_it_was() {
+    let mut wire = Wire::new("two");
+    let nic = wire.nic.clone();
+    let config = wire.place.dir.join("pvsd.toml");
+    wire.daemon().wait_for_log("pvs0");
+    wait_for(&format!("ip -n {nic} -o link show d0"), "PROMISC");
+    end(wire.daemon.take().unwrap());
+    let before = state_of_d0(&nic);
+    assert!(
+        !before.contains("PROMISC") && before.contains(" 0"),
+        "{before}"
+    );
+
+    let other = wire.place.dir.join("other.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text
+        .replace("pvs0", "pvs1")
+        .replace("pvsd.sock", "other.sock");
+    std::fs::write(&other, text).unwrap();
+    for _ in 0..3 {
+        let started = std::thread::scope(|scope| {
+            let both = [&config, &other].map(|config| {
+                let nic = &nic;
+                scope.spawn(move || Daemon::try_start_in(nic, config))
+            });
+            both.map(|thread| thread.join().unwrap())
+        });
+        let told = started
+            .each_ref()
+            .map(|tried| tried.as_ref().err().cloned());
+        let [one, two] = started.map(Result::ok);
+        let (Some(daemon), Some(told)) = (one.xor(two), told.into_iter().flatten().next()) else {
+            panic!("one has it");
+        };
+        let last = told.lines().last().unwrap_or_default();
+        assert!(last.contains("d0 already is a port of process"), "{told}");
+        end(daemon);
+        assert_eq!(state_of_d0(&nic), before);
+    }
+}
+
+fn end(daemon: Daemon) {
+    daemon.signal("TERM");
+    assert_eq!(daemon.end(), Some(0));
+}

@@ -9,7 +9,7 @@
 use std::ffi::{CString, c_char, c_int, c_uint};
 use std::io;
 use std::ptr;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::mempool::Mempool;
 
@@ -20,6 +20,8 @@ pub(crate) struct Ethdev {
     owner: u64,
     configured: bool,
     started: bool,
+    /// It was made promiscuous, which a kernel interface behind it would stay.
+    promiscuous: AtomicBool,
     /// Chained frames that ports have dropped.
     pub(crate) chained: AtomicU64,
 }
@@ -90,6 +92,7 @@ impl Ethdev {
             owner: owner.id,
             configured: false,
             started: false,
+            promiscuous: AtomicBool::new(false),
             chained: AtomicU64::new(0),
         }))
     }
@@ -167,7 +170,9 @@ impl Ethdev {
             dpdk_sys::rte_eth_promiscuous_disable
         };
         // SAFETY: DPDK checks `id`.
-        offered("promiscuous mode", unsafe { call(self.id) })
+        let done = offered("promiscuous mode", unsafe { call(self.id) })?;
+        self.promiscuous.store(on && done, Relaxed);
+        Ok(done)
     }
 
     /// False if the driver has no such switch.
@@ -325,6 +330,11 @@ fn rss_conf(key: &mut [u8], fields: u64) -> dpdk_sys::rte_eth_rss_conf {
 
 impl Drop for Ethdev {
     fn drop(&mut self) {
+        if self.promiscuous.load(Relaxed) {
+            if let Err(failure) = self.set_promiscuous(false) {
+                tracing::debug!("{}: {}", failure.what, failure.error);
+            }
+        }
         if self.started {
             // SAFETY: whoever polled the device held it, and so is gone.
             let rc = unsafe { dpdk_sys::rte_eth_dev_stop(self.id) };

@@ -113,12 +113,21 @@ impl Daemon {
 
     /// In a network namespace, which `ip` moves to before it becomes pvsd.
     pub fn start_in(netns: &str, config: &Path) -> Self {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", netns, PVSD]);
-        Self::spawn(config, command)
+        Self::try_start_in(netns, config).unwrap_or_else(|log| panic!("{log}"))
     }
 
-    fn spawn(config: &Path, mut command: Command) -> Self {
+    fn spawn(config: &Path, command: Command) -> Self {
+        Self::try_spawn(config, command).unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    /// As [`start_in`](Self::start_in); the log of one that does not start.
+    pub fn try_start_in(netns: &str, config: &Path) -> Result<Self, String> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", netns, PVSD]);
+        Self::try_spawn(config, command)
+    }
+
+    fn try_spawn(config: &Path, mut command: Command) -> Result<Self, String> {
         let log = config.with_extension("log");
         let mut child = command
             .arg("--config")
@@ -132,8 +141,10 @@ impl Daemon {
             .read_line(&mut line)
             .unwrap();
         let daemon = Self { child, log };
-        assert_eq!(line, "pvsd: ready\n", "{}", daemon.log());
-        daemon
+        match line.as_str() {
+            "pvsd: ready\n" => Ok(daemon),
+            _ => Err(daemon.log()),
+        }
     }
 
     pub fn log(&self) -> String {
