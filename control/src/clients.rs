@@ -1,5 +1,6 @@
 //! The clients of the control server: how many there may be, and who has to go when others wait.
 
+use crate::limits::WRITE_TIME_MAX;
 use std::collections::HashMap;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -26,11 +27,11 @@ struct Table {
     clients: HashMap<u64, Entry>,
 }
 
-/// A client, and since when it has been expected to say something.
+/// A client, and since when it has been expected to say something, or to take its answer.
 #[derive(Debug)]
 struct Entry {
     stream: UnixStream,
-    listening_since: Option<Instant>,
+    waiting_since: Option<Instant>,
 }
 
 /// A client's place, given back when dropped.
@@ -68,12 +69,12 @@ impl Clients {
         }
         table.next += 1;
         let number = table.next;
-        let listening_since = Some(Instant::now());
+        let waiting_since = Some(Instant::now());
         table.clients.insert(
             number,
             Entry {
                 stream,
-                listening_since,
+                waiting_since,
             },
         );
         Some(Place {
@@ -98,10 +99,10 @@ impl Clients {
         let waiting = table
             .clients
             .values()
-            .filter_map(|c| Some((c.listening_since?, &c.stream)));
+            .filter_map(|c| Some((c.waiting_since?, &c.stream)));
         let slowest = waiting.min_by_key(|(since, _)| *since);
         if let Some((_, stream)) = slowest.filter(|(since, _)| since.elapsed() >= patience) {
-            let _ = stream.shutdown(Shutdown::Read);
+            let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
@@ -109,17 +110,22 @@ impl Clients {
 impl Place {
     /// The client is expected to say something from now on.
     pub(crate) fn listen(&self) {
-        self.listening(Some(Instant::now()));
+        self.waiting(Some(Instant::now()));
     }
 
-    /// The client is being served.
+    /// The client is expected to have taken its whole answer in a while.
+    pub(crate) fn reply(&self) {
+        self.waiting(Some(Instant::now() + WRITE_TIME_MAX));
+    }
+
+    /// The client waits for us.
     pub(crate) fn attend(&self) {
-        self.listening(None);
+        self.waiting(None);
     }
 
-    fn listening(&self, since: Option<Instant>) {
+    fn waiting(&self, since: Option<Instant>) {
         if let Some(client) = self.inner.table().clients.get_mut(&self.number) {
-            client.listening_since = since;
+            client.waiting_since = since;
         }
     }
 }

@@ -34,8 +34,8 @@ pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>, place: &Place) {
             Err(error) => Err(error),
         };
         let served = match request {
-            Ok(request) => answer(reader.stream(), request.commands, jobs),
-            Err(error) => return refuse(reader.stream(), &error),
+            Ok(request) => answer(reader.stream(), request.commands, jobs, place),
+            Err(error) => return refuse(reader.stream(), &error, place),
         };
         if served.is_none() {
             return;
@@ -44,7 +44,8 @@ pub(crate) fn serve(stream: UnixStream, jobs: &Sender<Job>, place: &Place) {
 }
 
 /// Says what was not understood, and ends the conversation.
-fn refuse(stream: &UnixStream, error: &FrameError) {
+fn refuse(stream: &UnixStream, error: &FrameError, place: &Place) {
+    place.listen();
     tracing::debug!("control socket: {error}");
     let response = Response {
         version: VERSION,
@@ -58,7 +59,12 @@ fn refuse(stream: &UnixStream, error: &FrameError) {
 }
 
 /// Has commands carried out and sends their outcomes; `None` if the conversation is over.
-fn answer(stream: &UnixStream, commands: Vec<Command>, jobs: &Sender<Job>) -> Option<()> {
+fn answer(
+    stream: &UnixStream,
+    commands: Vec<Command>,
+    jobs: &Sender<Job>,
+    place: &Place,
+) -> Option<()> {
     let (sender, receiver) = sync_channel(1);
     jobs.send(Job::Commands {
         commands,
@@ -66,6 +72,7 @@ fn answer(stream: &UnixStream, commands: Vec<Command>, jobs: &Sender<Job>) -> Op
     })
     .ok()?;
     let Answer { outcomes, warning } = receiver.recv().ok()?;
+    place.reply();
     let mut batch = Vec::new();
     for outcome in outcomes {
         match outcome {

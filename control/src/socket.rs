@@ -5,7 +5,9 @@
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{
+    DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
+};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -86,7 +88,7 @@ impl Socket {
         fs::create_dir_all(dir).map_err(failed)?;
         let lock = patiently(|| lock(path))?;
         patiently(|| clear(path))?;
-        let nest = Nest::new(dir).map_err(failed)?;
+        let nest = Nest::new(path).map_err(failed)?;
         let made = nest.0.join("s");
         let listener = UnixListener::bind(&made).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -113,12 +115,15 @@ impl Drop for Socket {
     }
 }
 
-/// A private folder, gone when dropped.
+/// A private folder beside the socket, gone when dropped. Whoever holds the socket's lock makes it,
+/// so that one which a killed process left is in nobody's way.
 struct Nest(PathBuf);
 
 impl Nest {
-    fn new(beside: &Path) -> io::Result<Self> {
-        let path = beside.join(format!(".pvs{}", std::process::id()));
+    fn new(socket: &Path) -> io::Result<Self> {
+        let mut name = socket.to_path_buf().into_os_string();
+        name.push(".new");
+        let path = PathBuf::from(name);
         let _ = fs::remove_dir_all(&path);
         DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
@@ -154,6 +159,8 @@ fn lock(path: &Path) -> Result<File, BindError> {
         .create(true)
         .truncate(false)
         .write(true)
+        // Who can open it can lock it.
+        .mode(0o600)
         .open(&name);
     let file = open.map_err(|error| BindError::Io {
         path: name.clone(),

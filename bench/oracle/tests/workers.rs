@@ -371,3 +371,22 @@ fn replies_of_a_local_server_in_pieces_find_their_owner() {
     assert_eq!(d.losses(), []);
     assert_eq!(d.counters(ServerIndex(1)).out_packets, 100);
 }
+
+#[test]
+fn a_worker_without_a_queue_cuts_what_is_too_long_too() {
+    let vip = "10.0.0.100:53";
+    let mut d = director(Steering::ring(WORKERS as u16), 1, &[]);
+    let to = [("192.168.1.1:53", Method::Tunnel)];
+    d.configure(snapshot(2, Some(service(Transport::Udp, vip, &to))));
+    let free = d.free_buffers();
+    for n in 0..100u16 {
+        let packet = without_df(udp(client(n), at(vip), &[n as u8; 1472]), n.into());
+        let out = d.send(Side::Client, &from_client(&packet)).unwrap();
+        let (_, inner) = joined(&by(Side::Server, out));
+        assert_eq!(inner[20..], packet[20..]);
+    }
+    assert_eq!((d.losses(), d.free_buffers()), (vec![], free));
+    let shards = d.handles().iter();
+    let shards = shards.filter(|h| h.stats.totals().connections > 0);
+    assert_eq!(shards.count(), WORKERS);
+}

@@ -37,5 +37,5 @@ pub use local::LocalAddresses;
 pub use mirror::{InterfaceState, Mirror, TapBinding, Update};
 pub use neighbour::NeighbourKeeper;
 pub use netns::Namespace;
-pub use tap::{MirrorTap, TapConfig};
+pub use tap::{MirrorTap, TapConfig, check_name};
 pub use watcher::Watcher;

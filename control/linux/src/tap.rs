@@ -192,8 +192,12 @@ fn cannot(name: &str, action: &'static str) -> impl FnOnce(io::Error) -> Error {
     }
 }
 
-/// The kernel's own conditions (dev_valid_name), and `%`, which would number the tap.
-fn check_name(name: &str) -> Result<(), Error> {
+/// Whether a tap may have this name: the kernel's own conditions (dev_valid_name), and `%`, which
+/// would number the tap.
+///
+/// # Errors
+/// [`Error::BadInterfaceName`].
+pub fn check_name(name: &str) -> Result<(), Error> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '%');
     let fits = (1..tun::NAME_MAX).contains(&name.len()) && name != "." && name != "..";
     if fits && !name.contains(odd) {

@@ -33,6 +33,15 @@ fn capabilities(config: &Config) -> Capabilities {
 /// One line that says what is missing and how to get it.
 pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
     let mut signals = Watch::new()?;
+    let ended = direct(args, config, log, &mut signals);
+    match &ended {
+        // No start anew for whoever was told to end.
+        Err(error) if crate::lost_hugepages(error) && signals.end(args, config, log) => Ok(()),
+        _ => ended,
+    }
+}
+
+fn direct(args: &Args, config: &Config, log: &Log, signals: &mut Watch) -> Result<()> {
     let control = &config.control;
     let socket = SocketConfig {
         path: control.socket.clone(),
@@ -70,7 +79,7 @@ pub fn run(args: &Args, config: &Config, log: &Log) -> Result<()> {
         ports.let_go();
         drop(table_pages.take());
     };
-    let ended = threads::run(args, config, log, &mut signals, parts, give_up);
+    let ended = threads::run(args, config, log, signals, parts, give_up);
     drop((ports, table_pages));
     ended
 }

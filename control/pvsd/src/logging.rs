@@ -24,6 +24,14 @@ fn filter(config: &LogConfig) -> Result<Targets> {
     })
 }
 
+/// Whether the level is one.
+///
+/// # Errors
+/// A line that says what is expected.
+pub fn check(config: &LogConfig) -> Result<()> {
+    filter(config).map(drop)
+}
+
 /// Starts the log.
 ///
 /// # Errors

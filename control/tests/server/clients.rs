@@ -7,6 +7,7 @@ use pvs_control::limits::{CLIENTS_MAX, FRAME_TIME_MAX};
 use pvs_control::reply::Outcome;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,34 @@ fn silent_clients_cannot_take_all_places() {
     running.ask(&[add(1)]);
     assert!(began.elapsed() < FRAME_TIME_MAX, "{:?}", began.elapsed());
     drop(silent);
+}
+
+#[test]
+fn clients_that_trickle_behind_what_was_refused_cannot_take_all_places() {
+    let running = Running::start();
+    let mut slow: Vec<_> = (0..CLIENTS_MAX)
+        .map(|_| {
+            let mut stream = UnixStream::connect(&running.path).unwrap();
+            stream.write_all(b"x\n").unwrap();
+            stream
+        })
+        .collect();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Relaxed) {
+                for stream in &mut slow {
+                    let _ = stream.write_all(b"x");
+                }
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let began = Instant::now();
+        let answered = running.ask(&[add(1)]);
+        over.store(true, Relaxed);
+        assert_eq!(answered.0, [Outcome::Done]);
+        assert!(began.elapsed() < FRAME_TIME_MAX, "{:?}", began.elapsed());
+    });
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use super::{Config, Hugepages, PortConfig, TableConfig, WORKERS_MAX, WorkersConfig, name_of};
 use crate::args::Args;
+use crate::logging;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pvs_control::command::Tuning;
 use pvs_sched::Tunables;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Reads the file and applies the command line on top.
@@ -49,6 +51,7 @@ pub(super) fn check(config: &Config) -> Result<()> {
     check_workers(&config.workers)?;
     check_table(&config.table)?;
     config.control.mode()?;
+    logging::check(&config.log)?;
     config.rules.mh_slots()?;
     let mut tunables = Tunables::default();
     for Tuning { name, value } in config.sysctl.tunings() {
@@ -65,10 +68,10 @@ fn check_ports(ports: &[PortConfig]) -> Result<()> {
     );
     for (at, port) in ports.iter().enumerate() {
         let (device, mirror) = (&port.device, &port.mirror);
-        let valid = !mirror.is_empty() && mirror.len() < 16 && !mirror.contains(['/', ' ', '\0']);
+        pvs_linux::check_name(mirror).with_context(|| format!("port {device}: the mirror"))?;
         ensure!(
-            valid,
-            "port {device}: the mirror {mirror:?} is no interface name: 1 to 15 bytes without / and blanks"
+            !device.contains('\0'),
+            "port {device:?}: a device without a NUL byte is needed"
         );
         let earlier = ports.iter().take(at);
         let twin = earlier
@@ -86,6 +89,13 @@ fn check_ports(ports: &[PortConfig]) -> Result<()> {
             "two ports have the device {}: each needs one of its own",
             name_of(device)
         );
+        let netdev = port.netdev();
+        let twin = earlier.clone().any(|p| p.netdev() == netdev);
+        ensure!(
+            !twin || netdev.is_none(),
+            "two ports have the interface {}: each needs one of its own",
+            netdev.unwrap_or_default()
+        );
     }
     Ok(())
 }
@@ -102,6 +112,11 @@ fn check_workers(workers: &WorkersConfig) -> Result<()> {
         "workers.cores names {cores} cores for {} workers: one for each, or none to let pvsd choose",
         workers.count
     );
+    let mut seen = BTreeSet::new();
+    let twice = workers.cores.iter().find(|core| !seen.insert(**core));
+    if let Some(core) = twice {
+        bail!("workers.cores names core {core} twice: each worker needs one of its own");
+    }
     Ok(())
 }
 

@@ -69,12 +69,18 @@ fn a_mistake_is_told_in_one_line_that_says_what_would_be_right() {
     assert!(tell(&format!("{PORT}[control]\nmode = \"0999\"\n")).contains("octal"));
     assert!(tell(&format!("{PORT}[table]\nconnections = 5\n")).contains("268435456"));
     assert!(
-        tell("[[port]]\ndevice = \"net_null0\"\nmirror = \"a/b\"\n").contains("no interface name")
+        tell("[[port]]\ndevice = \"net_null0\"\nmirror = \"a:b\"\n").contains("no interface name")
     );
     assert!(tell(&format!("{PORT}[sysctl]\nsecure_tcp = 4\n")).contains("0 to 3 are possible"));
     assert!(tell(&format!("{PORT}[sysctl]\nsecure = 4\n")).contains("no such tunable"));
     let slots = |line: &str| tell(&format!("{PORT}[rules]\nmh_slots = {{ {line} }}\n"));
     assert!(slots("\"-t 10.0.0.1:80\" = 65536").contains("65521, 65537"));
     assert!(slots("\"10.0.0.1:80\" = 65537").contains("unexpected argument"));
+    let second = PORT.replace("packet0", "packet1").replace("eth0", "eth1");
+    assert!(tell(&format!("{PORT}{second}")).contains("two ports have the interface d0"));
+    let cores = "[workers]\ncount = 2\ncores = [3, 3]\n";
+    assert!(tell(&format!("{PORT}{cores}")).contains("core 3 twice"));
+    assert!(tell(&format!("{PORT}[log]\nlevel = \"verbose\"\n")).contains("debug or trace"));
+    assert!(tell(&PORT.replace("d0", "d0\\u0000")).contains("NUL"));
     assert!(tell("[[port]]\ndevice = 5\n").starts_with("pvsd.toml: line 2: "));
 }
