@@ -315,3 +315,34 @@ fn what_another_worker_does_during_a_pick_is_seen_by_the_next() {
 fn a_journal_is_read_while_it_comes_round() {
     picks_what_is_least(&[1, 2, 2]);
 }
+
+#[test]
+fn a_server_without_connections_is_not_at_its_threshold() {
+    for thresholds in [(2, 1), (1, 1)] {
+        two_last_connections_end(thresholds);
+    }
+}
+
+/// Of an overloaded server, at once.
+fn two_last_connections_end((upper, lower): (u32, u32)) {
+    const SERVER: ServerIndex = ServerIndex(0);
+    explore(move || {
+        let blocks = [1, 1].map(|servers| std::sync::Arc::new(Cells::new(servers)));
+        let all = AllCells::new(blocks.iter().map(std::sync::Arc::clone));
+        for block in &blocks {
+            block.open(SERVER, false);
+        }
+        all.judge(SERVER, upper, lower);
+        assert!(all.overloaded(SERVER));
+        let [mine, others] = blocks;
+        let also = all.clone();
+        let other = thread::spawn(move || {
+            others.close(SERVER, false);
+            also.judge(SERVER, upper, lower);
+        });
+        mine.close(SERVER, false);
+        all.judge(SERVER, upper, lower);
+        other.join().unwrap();
+        assert!(!all.overloaded(SERVER));
+    });
+}

@@ -7,8 +7,8 @@
 //! Linux sends, expiry, and a question of control's. A worker owns all it writes: its shard of
 //! the connection table, its counters, its queues. It allocates nothing after start, logs
 //! nothing, waits for no lock, and can't panic. The rings to and from other threads take no
-//! lock either, but a worker may have to give way to a thread that was stopped within its own
-//! push or pop of the same ring.
+//! lock either, but a worker may have to give way to one that was stopped within a push into the
+//! ring that it empties, or a pop from a full one that it fills: not where it punts.
 
 mod admit;
 mod connect;

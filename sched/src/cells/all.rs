@@ -6,6 +6,10 @@ use crate::service::ServerIndex;
 use crate::sync::{Acquire, AtomicBool, AtomicU64, Relaxed, Release, SeqCst, fence};
 use std::sync::Arc;
 
+/// How often a server is judged at most while others begin and end its connections: each of them
+/// judges as well.
+const JUDGED_AGAIN_MAX: u32 = 8;
+
 /// The blocks of all workers: a server's connections wherever they are. Each worker's
 /// are read as they are at the moment, which costs a cache line for each worker and only
 /// when a connection begins.
@@ -29,12 +33,13 @@ struct Overloaded {
 }
 
 impl Overloaded {
-    fn set(&self, server: ServerIndex, is: bool) {
+    /// True if it was otherwise before.
+    fn set(&self, server: ServerIndex, is: bool) -> bool {
         let Some(flag) = self.servers.get(server.0 as usize) else {
-            return;
+            return false;
         };
         if flag.load(Relaxed) == is || flag.swap(is, Relaxed) == is {
-            return;
+            return false;
         }
         if is {
             self.count.fetch_add(1, Relaxed);
@@ -42,6 +47,7 @@ impl Overloaded {
             self.count.fetch_sub(1, Relaxed);
         }
         self.changes.fetch_add(1, Release);
+        true
     }
 }
 
@@ -83,19 +89,30 @@ impl AllCells {
     /// (IP_VS_DEST_F_OVERLOAD): from there on, until it is below the lower one, or below three
     /// quarters of the upper one if there is no lower.
     pub fn judge(&self, server: ServerIndex, upper: u32, lower: u32) {
-        // Before the others' loads are read, one's own is to be seen: of two workers whose last
-        // connections end at the same time one must see that there is none left.
-        fence(SeqCst);
+        for _ in 0..JUDGED_AGAIN_MAX {
+            // Before the others' loads are read, one's own is to be seen: of two workers whose last
+            // connections end at the same time one must see that there is none left.
+            fence(SeqCst);
+            let verdict = self.verdict(server, upper, lower);
+            // Who has changed it may have done so by loads that have changed since.
+            if !verdict.is_some_and(|is| self.overloaded.set(server, is)) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the server is overloaded; `None` if that is as it was.
+    fn verdict(&self, server: ServerIndex, upper: u32, lower: u32) -> Option<bool> {
         let all = u64::from(self.load(server).total());
         let (upper, lower) = (u64::from(upper), u64::from(lower));
         let is_below = match lower {
             0 => all * 4 < upper * 3,
             _ => all < lower,
         };
-        if upper != 0 && all >= upper {
-            self.overloaded.set(server, true);
-        } else if upper == 0 || is_below {
-            self.overloaded.set(server, false);
+        match upper {
+            0 => Some(false),
+            _ if all >= upper => Some(true),
+            _ => is_below.then_some(false),
         }
     }
 
