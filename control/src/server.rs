@@ -153,9 +153,11 @@ fn accept<'scope>(
             continue;
         };
         let jobs = jobs.clone();
-        scope.spawn(move || {
-            session::serve(stream, &jobs, &place);
-        });
+        let serve = move || session::serve(stream, &jobs, &place);
+        let thread = thread::Builder::new().name("pvs-client".to_owned());
+        if let Err(error) = thread.spawn_scoped(scope, serve) {
+            tracing::warn!("a client of the control socket is hung up on: no thread: {error}");
+        }
     }
 }
 
@@ -239,7 +241,7 @@ impl Owner<'_> {
     fn wait_seen(&mut self, limit: Duration) -> Result<(), Lag> {
         if let Some(version) = self.outstanding.back().copied() {
             self.plane.wait_seen(version, limit)?;
-            self.store.note_seen(version);
+            self.store.note_seen(version, self.plane);
             self.outstanding.clear();
         }
         Ok(())

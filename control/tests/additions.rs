@@ -12,7 +12,10 @@ mod common;
 mod director;
 
 use director::Director;
+use pvs_control::cli::{Asked, FileNames, Io, Link, LinkError, run};
+use pvs_control::command::Command;
 use pvs_control::plane::Connection;
+use pvs_control::reply::{Outcome, Refusal};
 use pvs_control::{Capabilities, Store};
 use pvs_sched::Method;
 use serde_json::Value;
@@ -232,4 +235,33 @@ fn ipvsadm_has_none_of_it() {
         (status, errors.as_str()),
         (2, "Illegal 'json' option with the 'save' command\n")
     );
+}
+
+/// A worker that does not answer to `-Lnc` in the middle of `-R`.
+struct Silent(Director);
+
+impl Link for Silent {
+    fn ask(&mut self, commands: &[Command], asked: Asked<'_>) -> Result<Option<String>, LinkError> {
+        self.0.ask(commands, &mut |outcome| match outcome {
+            Outcome::Connections { .. } => asked(Outcome::Refused(Refusal::Silent { worker: 1 })),
+            other => asked(other),
+        })
+    }
+}
+
+#[test]
+fn a_listing_that_fails_ends_restore_with_its_status() {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let mut io = Io {
+        input: &mut "-Lnc\n-Ln\n".as_bytes(),
+        output: &mut output,
+        errors: &mut errors,
+    };
+    let argv = ["ipvsadm", "-R"].map(str::to_owned);
+    let mut link = Silent(Director::new());
+    let status = run(&argv, &FileNames::default(), &mut link, &mut io).unwrap();
+    let output = String::from_utf8(output).unwrap();
+    assert_ne!(status, 0);
+    assert!(!output.contains("Prot LocalAddress"), "{output}");
+    assert_eq!(String::from_utf8(errors).unwrap().lines().count(), 1);
 }

@@ -144,6 +144,16 @@ fn what_anybody_can_send_is_not_in_the_class_of_the_links_own_protocols() {
             ),
             PuntClass::Local,
         ),
+        (
+            "OSPF to the director",
+            frames::ip(at("10.9.0.9:0").ip(), own.ip(), Protocol(89), vec![2; 24]),
+            PuntClass::Session,
+        ),
+        (
+            "IGMP to the director",
+            frames::ip(at("10.9.0.9:0").ip(), own.ip(), Protocol(2), vec![0x16; 8]),
+            PuntClass::Local,
+        ),
     ] {
         let frame = from_client(&packet);
         assert!(d.send(Side::Client, &frame).unwrap().is_empty(), "{what}");

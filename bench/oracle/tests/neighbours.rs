@@ -9,6 +9,7 @@
 
 mod common;
 
+use common::pieces::{joined, without_df};
 use common::{CLIENT, SERVER, VIP, director, one, seen};
 use pvs_dataplane::fib::{Fib, FibBuilder, Interface, Neighbour, OwnAddress, Target, Way};
 use pvs_oracle::frames::{self, from_client, from_server, server_mac, tcp};
@@ -288,5 +289,26 @@ fn a_packet_that_waits_fits_its_route() {
         d.settle();
         assert!(d.cable(Side::Server).receive_bytes().is_some());
         assert_eq!(d.cable(Side::Server).receive_bytes(), None);
+    }
+}
+
+#[test]
+fn a_packet_that_may_be_cut_waits_whole_and_is_cut_to_its_route() {
+    let client = Some(Neighbour::Resolved(server_mac(9)));
+    let server = Some(Neighbour::Resolved(server_mac(1)));
+    for method in [Method::Masquerade, Method::Route, Method::Tunnel] {
+        let mut d = director(Transport::Tcp, VIP, &[(SERVER, method)]);
+        d.route(on_link(2, client, None, Some(1300)));
+        let packet = without_df(tcp(at(CLIENT), at(VIP), SYN, &[1; 1400]), 7);
+        let out = d.send(Side::Client, &from_client(&packet)).unwrap();
+        assert_eq!((out, d.losses()), (vec![], vec![]));
+        d.route(on_link(3, client, server, Some(1300)));
+        d.settle();
+        let cable = d.cable(Side::Server);
+        let out: Vec<_> = core::iter::from_fn(|| cable.receive_bytes()).collect();
+        assert_eq!(out.len(), 2);
+        assert!(out.iter().all(|frame| frame.len() <= 14 + 1300));
+        assert!(joined(&out).1.ends_with(&[1; 1400]));
+        assert_eq!(d.losses(), []);
     }
 }

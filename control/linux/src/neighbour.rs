@@ -127,10 +127,12 @@ impl NeighbourKeeper {
         self.plan.servers.iter().copied()
     }
 
-    /// Lets go of all: they are ordinary neighbours again.
-    pub fn release_all(&mut self) {
+    /// Lets go of all: they are ordinary neighbours again. Those that somebody has entered for good
+    /// stay so.
+    pub fn release_all(&mut self, mirror: &Mirror) {
         let plan = std::mem::take(&mut self.plan);
-        for hop in plan.wanted.into_keys() {
+        let ours = |hop: &NextHop| mirror.neighbour(*hop) != NeighbourView::Fixed;
+        for hop in plan.wanted.into_keys().filter(ours) {
             self.carry_out(Action::Release(hop));
         }
     }

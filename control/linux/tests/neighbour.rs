@@ -255,11 +255,41 @@ fn letting_go_of_all_leaves_ordinary_neighbours() {
     until(&mut watcher, "the server", |u| {
         mac_of(u, "192.0.2.2") == Some(mac(2))
     });
-    keeper.release_all();
+    keeper.release_all(watcher.mirror());
     assert!(
         !cable.line("192.0.2.2").contains("managed"),
         "{}",
         cable.line("192.0.2.2")
     );
     assert_eq!(keeper.counts(), (0, 0, 0));
+}
+
+#[test]
+fn letting_go_of_all_leaves_what_the_operator_entered() {
+    let cable = Cable::new();
+    let (mut watcher, mut keeper) = (cable.watcher(), cable.keeper());
+    let managed = |cable: &Cable| cable.line("192.0.2.2").contains("managed");
+    for before in [true, false] {
+        keeper.set_servers(["192.0.2.2".parse().unwrap()]);
+        if !before {
+            keeper.tick(watcher.mirror(), Instant::now());
+            assert!(managed(&cable));
+        }
+        let enter = "neigh replace 192.0.2.2 lladdr 02:00:00:00:00:77 dev pvs0 nud permanent";
+        cable.director.ip(enter);
+        until(&mut watcher, "the entry", |u| {
+            mac_of(u, "192.0.2.2") == Some(MacAddr([2, 0, 0, 0, 0, 0x77]))
+        });
+        keeper.tick(watcher.mirror(), Instant::now());
+        keeper.release_all(watcher.mirror());
+        let line = cable.line("192.0.2.2");
+        assert!(
+            line.contains("02:00:00:00:00:77") && line.contains("PERMANENT"),
+            "{line}"
+        );
+        cable.director.ip("neigh del 192.0.2.2 dev pvs0");
+        until(&mut watcher, "no entry", |u| {
+            mac_of(u, "192.0.2.2").is_none()
+        });
+    }
 }

@@ -152,7 +152,7 @@ impl MirrorThread {
                 self.keeper.look_after(self.watcher.mirror(), looked);
             }
         }
-        self.keeper.release_all();
+        self.keeper.release_all(self.watcher.mirror());
     }
 
     /// Frees what no worker uses any more, and publishes what is to be published.

@@ -61,6 +61,10 @@ impl Session<'_, '_> {
             let mut shown = None;
             let mut ended = false;
             let warning = link.ask(&commands, &mut |outcome| {
+                // ipvsadm has exited by now.
+                if ended {
+                    return Ok(());
+                }
                 if shown.is_none() {
                     shown = self.until_asked(&mut steps).map_err(to_io)?;
                     self.begin(shown, &outcome)?;

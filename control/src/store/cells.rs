@@ -174,13 +174,15 @@ impl CellBook {
         self.seen = self.seen.max(version);
     }
 
-    /// An estimator period has passed: rates move, and removed servers are forgotten in time.
-    pub(super) fn tick(&mut self, plane: &dyn Plane) {
+    /// An estimator period has passed: rates move, if they are estimated, and removed servers are
+    /// forgotten in time.
+    pub(super) fn tick(&mut self, plane: &dyn Plane, estimates: bool) {
         let seen = self.seen;
         let mut forgotten = Vec::new();
         for (at, entry) in (0..).map(ServerIndex).zip(&mut self.entries) {
             match &mut entry.life {
                 Life::Free => {}
+                Life::Listed if !estimates => {}
                 Life::Listed => entry.estimator.tick(plane.counters(at).since(entry.base)),
                 Life::Removed {
                     version,

@@ -34,9 +34,14 @@ impl Default for Totals {
 }
 
 impl Store {
-    /// An estimator period of two seconds has passed.
+    /// An estimator period of two seconds has passed. Without `run_estimation` rates stay as they
+    /// are.
     pub fn tick(&mut self, plane: &dyn Plane) {
-        self.cells.tick(plane);
+        let estimates = self.next.tunables.run_estimation != 0;
+        self.cells.tick(plane, estimates);
+        if !estimates {
+            return;
+        }
         for (key, book) in &mut self.books {
             let Some(service) = self.next.service(book.slot) else {
                 continue;

@@ -30,7 +30,7 @@ use estimate::Estimator;
 use figures::{Totals, listing};
 use pvs_sched::config::ServiceKey;
 use pvs_sched::limits::{SERVERS_MAX, TIMEOUT_SECS_MAX};
-use pvs_sched::{Counters, MhSlots, Service, ServiceIndex, Snapshot};
+use pvs_sched::{Counters, MhSlots, ServerIndex, Service, ServiceIndex, Snapshot};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -59,6 +59,8 @@ pub struct Store {
     daemons: Daemons,
     /// Of mh services, by name: those that are not the default.
     slots: BTreeMap<ServiceKey, MhSlots>,
+    /// Servers without a threshold that workers may still judge by one, until all have seen a version.
+    unlimited: HashMap<ServerIndex, u64>,
     capabilities: Capabilities,
     locality: Arc<dyn Locality + Send + Sync>,
     /// Nothing of this store will be published: the plane is not told anything.
@@ -106,6 +108,7 @@ impl Store {
             cells: CellBook::new(cells),
             daemons: Daemons::default(),
             slots: BTreeMap::new(),
+            unlimited: HashMap::new(),
             capabilities,
             locality: Arc::new(Nowhere),
             trial: false,
@@ -234,8 +237,9 @@ impl Store {
     }
 
     /// Every worker has seen the snapshot of this version, and has left the older ones.
-    pub fn note_seen(&mut self, version: u64) {
+    pub fn note_seen(&mut self, version: u64, plane: &dyn Plane) {
         self.cells.note_seen(version);
+        self.judge_unlimited(version, plane);
     }
 
     /// The configuration as the last command left it.

@@ -48,8 +48,8 @@ impl Store {
         judge_server(key, config)?;
         let server = service.server(config.key).ok_or(Refusal::ServerUnknown)?;
         self.judge_features(config)?;
-        self.judge_threshold(server.index, config, plane);
-        let next = service.with_edited_server(*config);
+        let (index, next) = (server.index, service.with_edited_server(*config));
+        self.judge_threshold(index, config, plane);
         self.put(next);
         Ok(())
     }
@@ -72,11 +72,28 @@ impl Store {
         Ok(())
     }
 
-    /// The plane asks itself whether the server is over its threshold.
-    fn judge_threshold(&self, index: ServerIndex, config: &ServerConfig, plane: &dyn Plane) {
-        if !self.trial {
-            plane.judge_threshold(index, config.upper_threshold, config.lower_threshold);
+    /// The plane asks itself whether the server is over its threshold: now, and without one once
+    /// more when no worker judges by another any longer.
+    fn judge_threshold(&mut self, index: ServerIndex, config: &ServerConfig, plane: &dyn Plane) {
+        if self.trial {
+            return;
         }
+        plane.judge_threshold(index, config.upper_threshold, config.lower_threshold);
+        if config.upper_threshold == 0 {
+            self.unlimited.insert(index, self.version());
+        }
+    }
+
+    /// Every worker has seen this version: servers without a threshold are at none.
+    pub(super) fn judge_unlimited(&mut self, version: u64, plane: &dyn Plane) {
+        let next = &self.next;
+        self.unlimited.retain(|index, since| {
+            let is_seen = *since <= version;
+            if let Some(config) = next.server(*index).filter(|_| is_seen) {
+                plane.judge_threshold(*index, config.upper_threshold, config.lower_threshold);
+            }
+            !is_seen
+        });
     }
 
     fn judge_features(&self, config: &ServerConfig) -> Result<(), Refusal> {

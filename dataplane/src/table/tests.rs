@@ -206,6 +206,40 @@ fn a_packet_puts_expiry_off_and_a_shorter_timeout_brings_it_forward() {
     assert!(idle(&mut t, Ticks::from_secs(105)).is_some());
 }
 
+/// `--set 3600`: connections with a deadline beyond a turn of the wheel, which packets put off.
+#[test]
+fn a_long_timeout_holds_up_nobody() {
+    let mut t = table(4096);
+    let mut now = Ticks::from_secs(5);
+    for client in 0..200 {
+        let mut entry = connection(client, Method::Route, 60);
+        let at = t.insert(entry, now).unwrap();
+        // The handshake's timeout has its place; the connection's own comes with the next packet.
+        entry.timeout = Ticks::from_secs(3600 + client);
+        let long = t.get_mut(at).unwrap();
+        long.timeout = entry.timeout;
+        long.deadline = now.after(entry.timeout);
+    }
+    let mut ended = 0;
+    for second in 1..=4000 {
+        let client = 1000 + second;
+        t.insert(connection(client, Method::Route, 2), now).unwrap();
+        now = now.after(Ticks::from_secs(1));
+        // Enough turns of a worker for a second.
+        for _ in 0..64 {
+            let mut budget = EXPIRE_BUDGET;
+            while let Some(entry) = t.expire(now, &mut budget) {
+                ended += 1;
+                let due = entry.deadline.left(now).0 == 0;
+                assert!(due, "{second}");
+            }
+        }
+        let long = 200u32.saturating_sub(second.saturating_sub(3600));
+        assert!(t.len() <= long + 4, "{second}: {}", t.len());
+    }
+    assert_eq!(ended + t.len(), 4200);
+}
+
 #[test]
 fn a_full_table_evicts_in_the_stated_order() {
     let mut t = table(4);

@@ -43,12 +43,13 @@ impl Wheel {
         }
     }
 
-    /// The first place that comes after the deadline, or the last one of this turn.
+    /// The first place that comes after the deadline, or the last one but one of this turn: who is
+    /// put off is reckoned from one place on, and must not come back to where it was met.
     fn place(&mut self, deadline: Ticks, now: Ticks) -> u32 {
         let turn = *self.turn.get_or_insert(now.0 / SPAN);
         let base = Ticks(turn.wrapping_mul(SPAN));
         let ahead = deadline.left(base).0 / SPAN;
-        turn.wrapping_add(ahead.min(PLACES - 1)) % PLACES
+        turn.wrapping_add(ahead.min(PLACES - 2)) % PLACES
     }
 
     pub(super) fn link<F: Family>(&mut self, arena: &mut Slab<Entry<F>>, at: u32, now: Ticks) {

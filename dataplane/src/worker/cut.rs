@@ -51,7 +51,8 @@ impl<P: Port> Exit<'_, '_, P> {
                 dispatch::send(self.view, self.ports, &self.shared.handover, port, buf);
             }
             Outlet::Wait(wants) => {
-                if !self.waiting.enter(buf, wants, self.view.now) {
+                // A piece of a packet that was cut to fit.
+                if !self.waiting.enter(buf, (wants, u16::MAX), self.view.now) {
                     self.lost(DropReason::NeighbourQueueFull);
                 }
             }

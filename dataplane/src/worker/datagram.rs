@@ -21,7 +21,7 @@ use crate::reason::{DropReason, Loss};
 use crate::steering::WorkerIndex;
 use crate::table::{Direction, Slot, Table, Tuple};
 use pvs_proto::parse::Quote;
-use pvs_proto::wire::IpHeader;
+use pvs_proto::wire::{IpHeader, ipv6};
 use pvs_proto::{Checks, Family, Fragment, Malformed, Meta, Parse, V4, V6, parse_link};
 
 /// Where a piece comes from.
@@ -257,7 +257,10 @@ fn give<P: Port>(
 #[cold]
 pub(super) fn verdict<F: HopFamily>(view: &View<'_>, meta: &Meta<F>) -> Verdict {
     let balances = view.config.services().next().is_some();
-    let matters = meta.protocol.has_ports() || meta.protocol == F::PROTOCOL;
+    let matters = meta.protocol.has_ports()
+        || meta.protocol == F::PROTOCOL
+        // A later piece, of a datagram whose first one says more.
+        || (!F::IS_V4 && ipv6::is_extension(meta.protocol.0));
     if balances && matters && meta.fragment != Fragment::None {
         return Verdict::Gather;
     }

@@ -15,8 +15,8 @@ use crate::table::{Direction, Entry, EntryIndex, Flags, Table, Tuple};
 use pvs_proto::state::{self, SctpState, TcpState};
 use pvs_proto::wire::{sctp, tcp};
 use pvs_proto::{Fragment, Meta, Protocol};
-use pvs_sched::ServerIndex;
 use pvs_sched::marks::Judgement;
+use pvs_sched::{Loads, ServerIndex};
 
 /// What becomes of one packet.
 ///
@@ -289,7 +289,8 @@ pub(super) fn ended<F: HopFamily>(view: &View<'_>, entry: &Entry<F>) {
 /// Whether the server takes more connections may have changed.
 fn judge_threshold(view: &View<'_>, server: ServerIndex) {
     if let Some(config) = view.config.server(server) {
-        if config.upper_threshold != 0 {
+        // One that has lost its threshold may have been judged by the old one since.
+        if config.upper_threshold != 0 || view.servers.loads.overloaded(server) {
             let (upper, lower) = (config.upper_threshold, config.lower_threshold);
             view.servers.loads.judge(server, upper, lower);
         }

@@ -48,6 +48,17 @@ pub(super) struct Defence {
     config: u64,
 }
 
+/// How full a table is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Entries that are free.
+    pub(super) free: u32,
+    /// Entries that there are.
+    pub(super) all: u32,
+    /// Places that were ever used: where the hand comes round.
+    pub(super) extent: u32,
+}
+
 /// Where dropping entries stands in each family's table.
 #[derive(Debug, Default)]
 pub(super) struct Hands([Hand; 2]);
@@ -73,20 +84,27 @@ impl Defence {
         hands: &mut Hands,
         config: &Snapshot,
         now: Ticks,
-        free: impl FnOnce() -> [(u32, u32); 2],
+        rooms: impl FnOnce() -> [Room; 2],
     ) {
-        if self.next.is_due(now) || self.config != config.version {
-            self.judge(hands, config, now, free());
+        if self.is_time(now) || self.config != config.version {
+            self.judge(hands, config, now, rooms());
         }
     }
 
-    /// `free` is, of each table, how many entries are free of how many.
+    /// A second has passed. A look that is further away than that is none that was ever planned: the
+    /// clock began where it was.
+    #[inline]
+    const fn is_time(&self, now: Ticks) -> bool {
+        let left = self.next.left(now).0;
+        left == 0 || left > Ticks::PER_SECOND
+    }
+
     #[cold]
     #[inline(never)]
-    fn judge(&mut self, hands: &mut Hands, config: &Snapshot, now: Ticks, free: [(u32, u32); 2]) {
+    fn judge(&mut self, hands: &mut Hands, config: &Snapshot, now: Ticks, rooms: [Room; 2]) {
         let tunables = &config.tunables;
         self.config = config.version;
-        let [v4, v6] = free.map(|(free, all)| shortage(tunables.amemthresh, free, all));
+        let [v4, v6] = rooms.map(|room| shortage(tunables.amemthresh, room.free, room.all));
         let short = v4.or(v6);
         let is_on = |mode| mode == ALWAYS || (mode >= AUTOMATIC && short.is_some());
         self.is_secure = is_on(tunables.secure_tcp);
@@ -100,13 +118,13 @@ impl Defence {
             self.drop_counter.set(rate);
         }
         self.drop_rate.set(rate);
-        if !self.next.is_due(now) {
+        if !self.is_time(now) {
             return;
         }
         self.next = now.after(Ticks::from_secs(1));
         if self.drops_entries {
-            for (hand, (_, all)) in hands.0.iter_mut().zip(free) {
-                hand.left = all.div_ceil(ROUND_SECS);
+            for (hand, room) in hands.0.iter_mut().zip(rooms) {
+                hand.left = room.extent.div_ceil(ROUND_SECS);
             }
         }
     }
@@ -231,12 +249,22 @@ impl Hand {
 mod tests {
     use super::*;
 
+    fn rooms(free: [(u32, u32); 2]) -> [Room; 2] {
+        free.map(|(free, all)| Room {
+            free,
+            all,
+            extent: all - free,
+        })
+    }
+
     fn judged(tunables: &Tunables, free: [(u32, u32); 2]) -> Defence {
         let mut config = Snapshot::default();
         config.version = 1;
         config.tunables = tunables.clone();
         let mut defence = Defence::default();
-        defence.keep_up(&mut Hands::default(), &config, Ticks::from_secs(5), || free);
+        defence.keep_up(&mut Hands::default(), &config, Ticks::from_secs(5), || {
+            rooms(free)
+        });
         defence
     }
 
@@ -263,6 +291,31 @@ mod tests {
                 assert_eq!(defence.drops_entries, expected);
                 assert_eq!(defence.drop_rate.get() > 0, expected);
             }
+        }
+    }
+
+    /// The hand comes round in the same time however many places there are, and whatever the clock
+    /// said when the worker began.
+    #[test]
+    fn a_second_s_part_of_the_places_that_were_used_is_looked_at() {
+        let mut config = Snapshot::default();
+        config.version = 1;
+        config.tunables.drop_entry = 3;
+        for start in [Ticks(1000), Ticks((1 << 31) + 1000), Ticks(u32::MAX - 1000)] {
+            let (mut defence, mut hands) = (Defence::default(), Hands::default());
+            let mut looked = |now| {
+                hands.0 = [Hand::default(); 2];
+                let rooms = [6400, 320].map(|extent| Room {
+                    free: 1 << 20,
+                    all: 1 << 20,
+                    extent,
+                });
+                defence.keep_up(&mut hands, &config, now, || rooms);
+                hands.0.map(|hand| hand.left)
+            };
+            assert_eq!(looked(start), [200, 10]);
+            assert_eq!(looked(start.after(Ticks(100))), [0, 0]);
+            assert_eq!(looked(start.after(Ticks::from_secs(1))), [200, 10]);
         }
     }
 

@@ -33,8 +33,8 @@ pub(super) fn dispatch<P: Port>(
             Verdict::Send(out) | Verdict::Answer(out) => {
                 send(view, ports, &shared.handover, out, buf);
             }
-            Verdict::Wait(wants, _) => {
-                if !state.waiting.enter(buf, wants, view.now) {
+            Verdict::Wait(wants, mtu) => {
+                if !state.waiting.enter(buf, (wants, mtu), view.now) {
                     view.stats.count_dropped(DropReason::NeighbourQueueFull, 1);
                 }
             }

@@ -116,6 +116,10 @@ pub(super) fn path_mtu(way: &Way<'_>) -> u32 {
     }
 }
 
+/// Longest packet that gets into a tunnel, however it is cut outside: the outer packet has a length
+/// of 16 bits too, and its headers take 64 bytes at most.
+const TUNNELLED_MAX: u32 = u16::MAX as u32 - 64;
+
 /// A packet that can't take its way.
 #[derive(Clone, Copy)]
 pub(super) struct Stop {
@@ -139,8 +143,11 @@ impl Stop {
         if self.verdict != Verdict::drop(DropReason::TooBig) || self.mtu == 0 {
             return false;
         }
+        let tunnel = direction == Direction::Request && entry.flags.method() == Method::Tunnel;
+        if tunnel && meta.ip_len > TUNNELLED_MAX {
+            return false;
+        }
         if F::IS_V4 {
-            let tunnel = direction == Direction::Request && entry.flags.method() == Method::Tunnel;
             return !meta.dont_fragment || (tunnel && view.config.tunables.pmtu_disc == 0);
         }
         let largest = view.gathered.largest;

@@ -1,7 +1,7 @@
 //! Datagrams that come in pieces: each piece waits in its own buffer until all of them are there.
 //!
-//! As `ip_fragment.c` and `nf_conntrack_reasm.c` have it: a datagram is its source, destination,
-//! protocol and identification; it has 30 seconds (IPv6: 60, RFC 8200 section 4.5) from its first
+//! As `ip_fragment.c` and `nf_conntrack_reasm.c` have it: a datagram is its source, destination and
+//! identification, and in IPv4 its protocol; it has 30 seconds (IPv6: 60, RFC 8200 section 4.5) from its first
 //! piece on. Nothing is copied. What is held is bounded in pieces and datagrams: in a full place a
 //! newcomer takes the place of the datagram that has waited longest, since the pieces of one that
 //! is whole come together within milliseconds.
@@ -10,7 +10,7 @@ use super::pieces::{Complete, Held, Partial};
 use crate::port::Buf;
 use crate::reason::DropReason;
 use crate::table::Tuple;
-use pvs_proto::{Endpoint, Family, Meta, Ticks};
+use pvs_proto::{Endpoint, Family, Meta, Protocol, Ticks};
 
 /// Datagrams of a family that a worker holds pieces of, at most: 1 MB for their lists.
 pub const FRAGMENTED_MAX: usize = 256;
@@ -38,7 +38,11 @@ impl<F: Family> Key<F> {
         let half = |addr, port| Endpoint { addr, port };
         Self {
             tuple: Tuple {
-                protocol: meta.protocol,
+                // Behind the fragment header there may be others, which only the first piece has.
+                protocol: match F::IS_V4 {
+                    true => meta.protocol,
+                    false => Protocol(0),
+                },
                 src: half(meta.src.addr, meta.fragment_id as u16),
                 dst: half(meta.dst.addr, (meta.fragment_id >> 16) as u16),
             },

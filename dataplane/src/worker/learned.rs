@@ -30,7 +30,7 @@ struct Told {
 /// The table.
 pub(super) struct Learned {
     sets: Apart<[Option<Told>; WAYS]>,
-    /// Counts up when an address is told of that was not known.
+    /// Counts up when an address is told of of which nothing was known, or nothing that still held.
     pub(super) news: u16,
 }
 
@@ -58,7 +58,8 @@ impl Learned {
     /// Believes what an ICMP error tells of the path to an address, whose route takes
     /// packets of `route` bytes.
     pub(super) fn tell(&mut self, to: IpAddr, mtu: u32, route: u32, now: Ticks) {
-        let held = self.mtu(to, now).unwrap_or(route);
+        let before = self.mtu(to, now);
+        let held = before.unwrap_or(route);
         if held < mtu {
             return;
         }
@@ -79,7 +80,7 @@ impl Learned {
         if let Some(place) = set.get_mut(at) {
             *place = Some(told);
         }
-        if known.is_none() {
+        if before.is_none() {
             self.news = self.news.wrapping_add(1);
         }
     }
@@ -140,7 +141,7 @@ mod tests {
         let half_a_wrap = end.after(Ticks(u32::MAX / 2 + 100_000_000));
         assert_eq!(learned.mtu(to, half_a_wrap), None);
         learned.tell(to, 1400, 1500, end);
-        assert_eq!((learned.mtu(to, end), learned.news), (Some(1400), 1));
+        assert_eq!((learned.mtu(to, end), learned.news), (Some(1400), 2));
         learned.tell(address(3), 300, 500, end);
         assert_eq!(learned.mtu(address(3), end), Some(500));
     }

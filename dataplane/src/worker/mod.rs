@@ -70,7 +70,7 @@ use crate::stats::WorkerStats;
 use crate::steering::{Steering, WorkerIndex};
 use crate::table::{HashKeys, Table};
 use crossbeam::queue::ArrayQueue;
-use defence::{Defence, Hands};
+use defence::{Defence, Hands, Room};
 use gather::Gathering;
 use hops::ServerHops;
 use lane::{Lanes, Verdicts};
@@ -364,8 +364,11 @@ fn carry<P: Port>(
     dispatch::dispatch(view, state, ports, shared, port, batch, &verdicts);
 }
 
-/// How many more connections fit into a table, and how many in all.
-fn room<F: Family>(table: &Table<F>) -> (u32, u32) {
+fn room<F: Family>(table: &Table<F>) -> Room {
     let all = table.capacity();
-    (all.saturating_sub(table.len()), all)
+    Room {
+        free: all.saturating_sub(table.len()),
+        all,
+        extent: table.extent(),
+    }
 }

@@ -169,7 +169,9 @@ pub(super) fn class<F: FibFamily>(view: &View<'_>, meta: &Meta<F>) -> PuntClass 
         Protocol::ICMPV6 if near && DISCOVERY.contains(&meta.signal) => PuntClass::Neighbour,
         Protocol::VRRP if near => PuntClass::Control,
         Protocol::UDP if near && BFD.contains(&meta.dst.port) => PuntClass::Control,
-        OSPF | IGMP => PuntClass::Control,
+        // To a group: no router passes such a frame on to a director that asked for none.
+        OSPF | IGMP if meta.dst.addr.is_multicast() => PuntClass::Control,
+        OSPF => PuntClass::Session,
         Protocol::TCP if meta.src.port == BGP || meta.dst.port == BGP => PuntClass::Session,
         Protocol::UDP if meta.dst.port == BFD_MULTIHOP => PuntClass::Session,
         _ => PuntClass::Local,

@@ -16,8 +16,8 @@ use crate::fib::{Hop, InterfaceIndex, Route};
 use crate::port::{Buf, Port};
 use crate::reason::DropReason;
 use arrayvec::ArrayVec;
-use pvs_proto::wire::{ethernet, ipv4, ipv6};
-use pvs_proto::{Addr4, Addr6, Protocol, Ticks, V4, V6};
+use pvs_proto::wire::{ethernet, ipv4};
+use pvs_proto::{Addr4, Addr6, Ticks, V4, V6};
 use std::net::IpAddr;
 use zerocopy::FromBytes;
 
@@ -42,6 +42,8 @@ pub struct ResolveRequest {
 struct Waiting<B> {
     buf: B,
     wants: ResolveRequest,
+    /// Longest packet that its way takes, as it was judged by. One that is longer may be cut.
+    mtu: u16,
     until: Ticks,
     asked: bool,
 }
@@ -70,7 +72,12 @@ impl<B> WaitingRoom<B> {
     /// Lets a packet wait; false if a packet was freed for want of room: this one, if its neighbour
     /// has used up its share, else the one that has waited longest.
     #[cold]
-    pub(super) fn enter(&mut self, buf: B, wants: ResolveRequest, now: Ticks) -> bool {
+    pub(super) fn enter(
+        &mut self,
+        buf: B,
+        (wants, mtu): (ResolveRequest, u16),
+        now: Ticks,
+    ) -> bool {
         let share = self.packets.iter().filter(|p| p.wants == wants).count();
         if share >= PER_NEIGHBOUR_MAX {
             return false;
@@ -81,6 +88,7 @@ impl<B> WaitingRoom<B> {
         let waiting = Waiting {
             buf,
             wants,
+            mtu,
             until,
             asked: false,
         };
@@ -133,7 +141,7 @@ fn serve_waiting<P: Port>(
                     view.stats.count_dropped(DropReason::HostUnreachable, 1);
                     continue;
                 };
-                match leave(&mut packet.buf, hop) {
+                match leave(&mut packet.buf, hop, packet.mtu) {
                     Ok(true) => {
                         dispatch::send(view, ports, &shared.handover, hop.port, packet.buf);
                         moved += 1;
@@ -147,7 +155,7 @@ fn serve_waiting<P: Port>(
                             waiting: room,
                         };
                         let cut = Cut {
-                            longest: hop.mtu,
+                            longest: hop.mtu.min(packet.mtu.into()),
                             always: false,
                             keeps: false,
                             place6: Place6::plain(hops.identification().into()),
@@ -183,8 +191,9 @@ fn serve_waiting<P: Port>(
     moved
 }
 
-/// Readies a packet for the next hop that it waited for; false if it is to be cut.
-fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<bool, DropReason> {
+/// Readies a packet for the next hop that it waited for; false if it is to be cut: one that was
+/// judged to be when it came here, or that is of IPv4 without DF.
+fn leave<B: Buf>(buf: &mut B, hop: &Hop, judged_by: u16) -> Result<bool, DropReason> {
     let Ok((link, packet)) = ethernet::Header::ref_from_prefix(buf.bytes()) else {
         return Err(DropReason::NoHeadroom);
     };
@@ -192,8 +201,10 @@ fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<bool, DropReason> {
         ethernet::VLAN => ethernet::Tag::LEN,
         _ => 0,
     };
-    let fits = packet.len() <= hop.mtu as usize + tag;
-    if !fits && !may_be_cut(packet.get(tag..).unwrap_or_default()) {
+    let packet = packet.get(tag..).unwrap_or_default();
+    let judged_by = usize::from(judged_by);
+    let fits = packet.len() <= judged_by.min(hop.mtu as usize);
+    if !fits && packet.len() <= judged_by && !is_without_df(packet) {
         return Err(DropReason::TooBig);
     }
     if rewrite::link(buf, hop) {
@@ -203,16 +214,10 @@ fn leave<B: Buf>(buf: &mut B, hop: &Hop) -> Result<bool, DropReason> {
     }
 }
 
-/// Whether the size of a packet was judged before in such a way that it may be longer than its
-/// path: of IPv4 without DF, or of IPv6 around another packet.
-fn may_be_cut(packet: &[u8]) -> bool {
-    match ipv4::Header::ref_from_prefix(packet) {
-        Ok((header, _)) if header.version() == ipv4::VERSION => {
-            header.fragment.get() & ipv4::DONT_FRAGMENT == 0
-        }
-        _ => ipv6::Header::ref_from_prefix(packet)
-            .is_ok_and(|(header, _)| matches!(header.next(), Protocol::IPIP | Protocol::GRE)),
-    }
+fn is_without_df(packet: &[u8]) -> bool {
+    ipv4::Header::ref_from_prefix(packet).is_ok_and(|(header, _)| {
+        header.version() == ipv4::VERSION && header.fragment.get() & ipv4::DONT_FRAGMENT == 0
+    })
 }
 
 /// What is known of the neighbour now.

@@ -140,7 +140,7 @@ impl<V: Copy + Default> Part<V> {
             known.value = value;
             return;
         }
-        if self.used >= TIDY_FROM && self.tidied.after(TIDY_EVERY).is_due(now) {
+        if self.used >= TIDY_FROM && now.0.wrapping_sub(self.tidied.0) >= TIDY_EVERY.0 {
             self.tidied = now;
             self.keep(|entry| !entry.used.after(IDLE).is_due(now));
         }

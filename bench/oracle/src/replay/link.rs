@@ -23,7 +23,7 @@ impl Link for Direct<'_> {
             let version = snapshot.version;
             plane.publish(snapshot);
             if plane.wait_seen(version, SEEN_TIME_MAX).is_ok() {
-                store.note_seen(version);
+                store.note_seen(version, plane);
             }
         }
         for (command, outcome) in commands.iter().zip(outcomes) {

@@ -9,6 +9,9 @@ use pvs_proto::{Checks, Meta, Packet, Protocol, V4, parse};
 use pvs_sched::ServerIndex;
 use std::collections::HashSet;
 
+/// A little more than that.
+const A_MINUTE_MS: u64 = 61_000;
+
 impl<C: Choices> World<C> {
     /// No connection is there twice, none is uncounted, and each still leads to its server.
     pub(super) fn check_connections(&mut self) -> usize {
@@ -57,6 +60,8 @@ impl<C: Choices> World<C> {
     /// When all timers are over nothing is left, and every frame has had its end.
     pub(super) fn check_end(&mut self) {
         self.director.sleep_ms(FOR_EVER_MS);
+        // A template that was due before its connections were goes on for a minute.
+        self.director.sleep_ms(A_MINUTE_MS);
         let left = self.director.connections();
         assert!(left.is_empty(), "for ever: {left:?}");
         assert_eq!(self.counted(), 0, "loads without connections");

@@ -247,6 +247,50 @@ fn a_header_may_be_in_several_pieces() {
     assert_eq!(d.losses(), [("transport_truncated", 1)]);
 }
 
+/// Options behind the fragment header are in the first piece alone: the others do not say that they
+/// are UDP's (RFC 8200 section 4.5).
+#[test]
+fn a_datagram_with_options_is_put_together_too() {
+    let data = payload(2000, 9);
+    let plain = udp(at(CLIENT6), at(VIP6), &data);
+    let mut packet = plain[..40].to_vec();
+    packet[4..6].copy_from_slice(&((plain.len() - 40 + 8) as u16).to_be_bytes());
+    packet[6] = 60;
+    let options = [17, 0, 1, 4, 0, 0, 0, 0];
+    packet.extend(options);
+    packet.extend(&plain[40..]);
+    for backwards in [false, true] {
+        let mut d = director(VIP6, SERVER6, Method::Masquerade);
+        let free = d.free_buffers();
+        let mut frames = pieces(&packet, ID, &[800, 1600]);
+        if backwards {
+            frames.reverse();
+        }
+        let (protocol, got) = joined(&sent(&mut d, &frames));
+        assert_eq!((protocol, &got[..8]), (60, &options[..]));
+        assert!(got[16..] == data);
+        assert!(is_right(at(CLIENT6), at(SERVER6), &got[8..]));
+        assert_eq!(counted(&d).in_packets, 1);
+        assert_eq!((d.losses(), d.punted()), (vec![], vec![]));
+        assert_eq!(d.free_buffers(), free);
+    }
+}
+
+/// IPv6 allows 65,575 bytes, the outer header 65,535.
+#[test]
+fn what_is_too_long_for_any_tunnel_is_told_and_counted() {
+    let mut d = director(VIP6, SERVER, Method::Tunnel);
+    let free = d.free_buffers();
+    let packet = udp(at(CLIENT6), at(VIP6), &payload(65_500, 3));
+    let cuts: Vec<usize> = (1400..65_500).step_by(1400).collect();
+    let mut out = Vec::new();
+    for frame in pieces(&packet, ID, &cuts) {
+        out.extend(d.send(Side::Client, &from_client(&frame)).unwrap());
+    }
+    assert_eq!(by(Side::Client, out).len(), 1, "the client is told");
+    assert_eq!((d.losses(), d.free_buffers()), (vec![("too_big", 1)], free));
+}
+
 #[test]
 fn what_is_not_balanced_goes_to_linux_whole_and_as_it_came() {
     let mut d = director(VIP, SERVER, Method::Masquerade);

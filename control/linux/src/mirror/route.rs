@@ -257,12 +257,12 @@ impl Routes {
             .iter_mut()
             .filter(|e| (e.table, e.metric) == (entry.table, entry.metric));
         match (rivals.next(), rivals.next()) {
-            (Some(known), None) if *known == entry => Effect::None,
+            (Some(known), None) if replace && *known == entry => Effect::None,
             (Some(known), None) if replace => {
                 *known = entry;
                 Effect::Changed
             }
-            // A second route with the same metric, or a leg added to an IPv6 multipath route.
+            // A second route with the same metric, which may differ in what is not kept here, or a leg added to an IPv6 multipath route.
             (Some(_), _) => Effect::Doubt,
             (None, _) => {
                 entries.push(entry);

@@ -1,6 +1,7 @@
 //! Cells, statistics and rates.
 
 use super::*;
+use crate::command::Tuning;
 
 #[test]
 fn zero_is_an_offset_and_keeps_other_services() {
@@ -110,6 +111,28 @@ fn without_room_the_cell_of_an_idle_server_goes_first() {
     bench.cells.hold(0, 0);
     bench.done(&third);
     assert_eq!(bench.cell(&VIP, 3), 0);
+}
+
+#[test]
+fn rates_stay_as_they_are_without_run_estimation() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    bench.cells.count(0, 1000);
+    bench.settle(1);
+    let before = bench.view(VIP).rates;
+    let set = |value: &str| {
+        Command::Tune(vec![Tuning {
+            name: "run_estimation".to_owned(),
+            value: value.to_owned(),
+        }])
+    };
+    bench.apply(&set("0")).unwrap();
+    bench.settle(4);
+    let view = bench.view(VIP);
+    assert_eq!((view.rates, view.servers[0].rates), (before, before));
+    bench.apply(&set("1")).unwrap();
+    bench.settle(1);
+    assert!(bench.view(VIP).rates.in_packets < before.in_packets);
 }
 
 #[test]

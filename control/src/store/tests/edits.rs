@@ -279,3 +279,35 @@ fn an_engine_is_kept_with_and_without_persistence() {
     };
     assert_eq!(services[0].config.engine.as_deref(), Some("sip"));
 }
+
+/// Workers judge by the old threshold until they have seen that there is none.
+#[test]
+fn a_server_without_a_threshold_is_judged_again_when_workers_have_seen_it() {
+    let mut bench = Bench::new();
+    bench.add(VIP, 1);
+    bench.settle(0);
+    let limited = |upper| {
+        let config = ServerConfig {
+            upper_threshold: upper,
+            ..server(1)
+        };
+        Command::EditServer {
+            service: VIP,
+            server: config,
+        }
+    };
+    bench.done(&limited(10));
+    bench.settle(0);
+    bench.cells.judged.take();
+    bench.done(&limited(0));
+    let now = (ServerIndex(0), 0, 0);
+    assert_eq!(bench.cells.judged.take(), [now]);
+    bench
+        .store
+        .note_seen(bench.store.snapshot().version, &bench.cells);
+    assert_eq!(bench.cells.judged.take(), [], "it is not published yet");
+    bench.settle(0);
+    assert_eq!(bench.cells.judged.take(), [now]);
+    bench.settle(0);
+    assert_eq!(bench.cells.judged.take(), [], "once");
+}

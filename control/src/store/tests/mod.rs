@@ -12,6 +12,7 @@ use pvs_sched::config::{
     Method, ServerConfig, ServerKey, ServiceFlags, Transport, Tunnel, TunnelKind,
 };
 use pvs_sched::{Load, ServerIndex};
+use std::cell::RefCell;
 use std::time::Duration;
 
 /// Counters and loads by cell.
@@ -19,6 +20,8 @@ use std::time::Duration;
 struct Cells {
     counters: HashMap<ServerIndex, Counters>,
     loads: HashMap<ServerIndex, Load>,
+    /// Servers that were judged, with their thresholds.
+    judged: RefCell<Vec<(ServerIndex, u32, u32)>>,
 }
 
 impl Cells {
@@ -60,6 +63,10 @@ impl Plane for Cells {
 
     fn connections(&mut self, _: Cursor, _: &mut Vec<Connection>) -> Result<Option<Cursor>, Lag> {
         Ok(None)
+    }
+
+    fn judge_threshold(&self, server: ServerIndex, upper: u32, lower: u32) {
+        self.judged.borrow_mut().push((server, upper, lower));
     }
 
     fn table_size(&self) -> u64 {
@@ -179,7 +186,8 @@ impl Bench {
     /// The workers have seen everything, and a second estimator period has passed.
     fn settle(&mut self, periods: u32) {
         self.store.take_snapshot();
-        self.store.note_seen(self.store.snapshot().version);
+        let version = self.store.snapshot().version;
+        self.store.note_seen(version, &self.cells);
         for _ in 0..periods {
             self.store.tick(&self.cells);
         }

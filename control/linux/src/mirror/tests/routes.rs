@@ -64,6 +64,18 @@ fn the_lowest_metric_wins_and_the_next_takes_over() {
     assert_eq!(m.doubts(), Doubts::default());
 }
 
+/// `proto bgp` and `proto static`: Linux keeps both, and the mirror does not see which is which.
+#[test]
+fn a_second_route_that_looks_the_same_asks_for_a_listing() {
+    let mut m = mirror();
+    let route = unicast("10.0.0.0/8", &[oif(TAP0), via("192.0.2.1")]);
+    add(&mut m, route.clone());
+    m.apply(&RouteNetlinkMessage::NewRoute(route.clone()), true);
+    assert_eq!(m.doubts(), Doubts::default(), "replaced by itself");
+    add(&mut m, route);
+    assert!(m.doubts().v4);
+}
+
 #[test]
 fn a_replacement_is_followed_and_a_doubtful_one_asks_for_a_listing() {
     let mut m = mirror();
