@@ -18,8 +18,11 @@ use std::time::{Duration, Instant};
 /// How long the first listing of addresses and routes may take.
 const READY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long the threads may take to end.
-const END_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the workers may take to end.
+const WORKERS_END_MAX: Duration = Duration::from_secs(5);
+
+/// How long all threads may: the mirror lets go of each neighbour.
+const THREADS_END_MAX: Duration = Duration::from_secs(30);
 
 /// How often main looks, before pvsd is ready and after.
 const LOOK_PERIODS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
@@ -123,12 +126,13 @@ fn first_to_stay<W, O>(
         let stays = all.iter().find(|handle| !handle.is_finished())?;
         Some(stays.thread().name().unwrap_or_default().to_owned())
     }
-    let until = Instant::now() + END_TIME_MAX;
-    let [pause, _] = LOOK_PERIODS;
+    let (start, [pause, _]) = (Instant::now(), LOOK_PERIODS);
     loop {
-        let stays = stays(workers).or_else(|| stays(others));
-        if stays.is_none() || Instant::now() >= until {
-            return stays;
+        let (worker, other) = (stays(workers), stays(others));
+        let took = start.elapsed();
+        let late = (worker.is_some() && took >= WORKERS_END_MAX) || took >= THREADS_END_MAX;
+        if late || (worker.is_none() && other.is_none()) {
+            return worker.or(other);
         }
         sleep(pause);
     }
