@@ -4,7 +4,8 @@
 //! ready to leave by a port of which the sender has no queue. A full ring frees the frame, which
 //! the sender counts; nobody waits. A frame changes hands twice at most, to its owner and to the
 //! worker that has the queue; a piece of a datagram once more before, to the worker that collects
-//! its pieces until it is known whose they are.
+//! its pieces until it is known whose they are. Where whoever receives a packet owns its connection
+//! (`rxq`), an ICMP error goes once round until somebody knows what it is about.
 
 use crate::fib::PortIndex;
 use crate::port::BURST;
@@ -29,6 +30,9 @@ pub enum Purpose {
     /// It came in by the port, is a piece of a datagram, and the receiver
     /// collects the pieces of that one.
     Gather,
+    /// It came in by the port, is an ICMP error, and nobody can tell whose connection it is about:
+    /// one worker after the other is asked, this one was the first.
+    Seek(WorkerIndex),
     /// It is a piece of a datagram of Linux's, shall leave by the port, and its connection
     /// belongs to the receiver.
     Translate,

@@ -24,7 +24,7 @@ pub fn call_id(message: &[u8]) -> Option<&[u8]> {
         let Some(value) = after_name(rest) else {
             continue;
         };
-        let value = blanks_off(blanks_off(value).strip_prefix(b":")?);
+        let value = blanks_off(blanks_off(value)?.strip_prefix(b":")?)?;
         let Some(length) = length(value) else {
             continue;
         };
@@ -53,10 +53,17 @@ fn after_name(line: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Without blanks before it; a line that is folded goes on after a blank.
-fn blanks_off(text: &[u8]) -> &[u8] {
-    let blanks = text.iter().take_while(|byte| **byte == b' ').count();
-    text.get(blanks..).unwrap_or_default()
+/// Without blanks before it, over the end of a line that goes on in the next one (a blank or tab
+/// begins that); `None` if it ends there (`sip_skip_whitespace`).
+fn blanks_off(text: &[u8]) -> Option<&[u8]> {
+    let from = |text: &[u8], is: fn(&u8) -> bool| text.iter().take_while(|byte| is(byte)).count();
+    let text = text.get(from(text, |byte| *byte == b' ')..)?;
+    let next = match text {
+        [b'\r', b'\n', next @ ..] | [b'\r' | b'\n', next @ ..] => next,
+        _ => return Some(text),
+    };
+    let blanks = from(next, |byte| matches!(byte, b' ' | b'\t'));
+    next.get(blanks..).filter(|_| blanks > 0)
 }
 
 /// Bytes of `word ["@" word]`; `None` if there is none.
@@ -116,6 +123,24 @@ mod tests {
         assert_eq!(of(&invite.replace("Call-ID:", "i:")), id);
         assert_eq!(of(&invite.replace("Call-ID:", "I :")), id);
         assert_eq!(of("OPTIONS\ni:x\n"), Some("x".to_owned()));
+    }
+
+    #[test]
+    fn a_folded_header_goes_on_in_the_next_line() {
+        for message in [
+            "BYE\r\nCall-ID:\r\n a@b\r\n",
+            "BYE\r\nCall-ID\r\n\t : a@b\r\n",
+            "BYE\ni: \n \t a@b\n",
+        ] {
+            assert_eq!(of(message).as_deref(), Some("a@b"), "{message:?}");
+        }
+        for message in [
+            "BYE\r\nCall-ID:\r\na@b\r\n",
+            "BYE\r\nCall-ID:\r\n",
+            "BYE\r\nCall-ID:\r\n \r\n a@b\r\n",
+        ] {
+            assert_eq!(of(message), None, "{message:?}");
+        }
     }
 
     #[test]

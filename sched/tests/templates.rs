@@ -206,3 +206,28 @@ fn a_full_table_lets_new_clients_in_once_old_ones_are_due() {
     client += 1000;
     assert!((1..200).all(|other| visit(&templates, client + other, 30, due)));
 }
+
+#[test]
+fn dropping_takes_what_no_connection_made_sure_of_but_what_is_kept() {
+    let templates = Templates::new(512, 1);
+    for client in 0..30 {
+        let mut held = templates.hold(hash(client)).unwrap();
+        let entry = (key(client), &EngineData::NONE);
+        let span = Ticks::from_secs(60);
+        let place = held.insert(entry, (ServerIndex(0), 80), span, Ticks(0));
+        if client % 3 == 0 {
+            held.keep(place.unwrap());
+        }
+        let template = held.adopt(place.unwrap());
+        drop(held);
+        if client % 3 == 1 {
+            templates.assure(template);
+        }
+        templates.release(template);
+    }
+    let mut at = 0;
+    while at < templates.extent() {
+        at = templates.drop_unsure(at, 32);
+    }
+    assert_eq!(templates.of_server(ServerIndex(0)), 20);
+}

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use dpdk_sys as sys;
 
-use crate::rss::{RssConfig, RssState};
+use crate::rss::{RssConfig, RssFields, RssState};
 use crate::{Mempool, eal};
 
 /// Ethernet header and one VLAN tag: what a frame has beside its packet.
@@ -234,7 +234,11 @@ impl Choice {
             Some(rss) if config.queues > 1 => {
                 match rss.fields.negotiate(raw.flow_type_rss_offloads) {
                     Some(hash) => (hash, RssState::On(rss.fields)),
-                    None => (0, RssState::Unsupported),
+                    // Spread at least, so that not one queue receives everything.
+                    None => {
+                        let flow = RssFields::Flow.negotiate(raw.flow_type_rss_offloads);
+                        (flow.unwrap_or(0), RssState::Unsupported)
+                    }
                 }
             }
             _ => (0, RssState::Off),
@@ -244,5 +248,31 @@ impl Choice {
             hash,
             state,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nic_that_can_t_hash_one_end_spreads_by_both() {
+        let config = |fields| DeviceConfig {
+            queues: 4,
+            rss: Some(RssConfig { fields, key: None }),
+            ..DeviceConfig::default()
+        };
+        let offering = |flow_type_rss_offloads| sys::rte_eth_dev_info {
+            flow_type_rss_offloads,
+            ..Default::default()
+        };
+        let raw = offering(!(sys::RTE_ETH_RSS_L3_SRC_ONLY as u64));
+        let flow = Choice::negotiate(&config(RssFields::Flow), &raw);
+        assert!(flow.hash != 0 && matches!(flow.state, RssState::On(RssFields::Flow)));
+        let source = Choice::negotiate(&config(RssFields::Source), &raw);
+        assert_eq!(source.hash, flow.hash);
+        assert!(matches!(source.state, RssState::Unsupported));
+        let none = Choice::negotiate(&config(RssFields::Source), &offering(0));
+        assert!(none.hash == 0 && matches!(none.state, RssState::Unsupported));
     }
 }

@@ -18,7 +18,7 @@ use pvs_sched::config::Persistence;
 use pvs_sched::persistence::{TemplateKey, takes_one_port};
 use pvs_sched::templates::{EngineData, TemplateRef};
 use pvs_sched::{
-    AsWorker, Flow, Method, ServerConfig, ServerIndex, Service, ServiceFlags, ServiceKey,
+    AsWorker, Flow, Loads, Method, ServerConfig, ServerIndex, Service, ServiceFlags, ServiceKey,
 };
 
 /// Servers that are tried in turn when a reply tuple is taken, at most.
@@ -200,7 +200,11 @@ fn remembered<'a, F: HopFamily>(
             let timeout = Ticks::from_secs(persistence.timeout_secs);
             let full = Failed::Dropped(DropReason::TemplatesFull);
             let place = held.insert((key, data), (server.index, port), timeout, view.now);
-            (place.ok_or(full)?, server.index)
+            let place = place.ok_or(full)?;
+            if service.config.flags.has(ServiceFlags::ONE_PACKET) {
+                held.keep(place);
+            }
+            (place, server.index)
         }
     };
     held.refresh(place, view.now);
@@ -267,9 +271,14 @@ fn enter_somewhere<F: HopFamily>(
         return first.map_err(Failed::from);
     }
     let servers = service.servers().iter();
+    let loads = &view.servers.loads;
     let others = servers.filter(|s| s.index != chosen.index && s.config.weight > 0);
+    let others = others.filter(|s| !loads.overloaded(s.index));
     for server in others.take(COLLISION_TRIES) {
         let other = plain(server.index, &server.config, item.meta.dst.port);
+        if is_hairpin(view, &other, &item.meta) {
+            continue;
+        }
         match enter_chosen(view, table, item, service, &other) {
             Err(Refused::Collision) => {}
             entered => return entered.map_err(Failed::from),

@@ -221,8 +221,8 @@ impl<F: HopFamily + Parse, B: Buf> Collector<'_, F, B> {
             }
             Verdict::HandOver(owner) => (Outlet::Worker(owner, port), u16::MAX),
             Verdict::Lose(loss) => return Err(loss),
-            // What is whole is no piece.
-            Verdict::Gather => return Ok(()),
+            // What is whole is no piece, and only what came whole is asked for.
+            Verdict::Gather | Verdict::Seek => return Ok(()),
         };
         let became = whole.became();
         match became {

@@ -55,6 +55,11 @@ pub(super) fn dispatch<P: Port>(
                     purpose: Purpose::Decide,
                 },
             ),
+            Verdict::Seek => {
+                let purpose = Purpose::Seek(view.index);
+                let frame = Handed { buf, port, purpose };
+                hand_over(view, &shared.handover, next_worker(view), frame);
+            }
             Verdict::Lose(loss) => view.stats.count_loss(loss),
         }
     }
@@ -140,6 +145,16 @@ fn relay<B: Buf>(
         let purpose = Purpose::Transmit;
         hand_over(view, handover, worker, Handed { buf, port, purpose });
     }
+}
+
+/// The worker behind this one, in a round of all.
+pub(super) fn next_worker(view: &View<'_>) -> WorkerIndex {
+    let next = view.index.0.wrapping_add(1);
+    WorkerIndex(if next < view.steering.workers() {
+        next
+    } else {
+        0
+    })
 }
 
 /// Gives a frame to another worker, or frees it if that one has too many.

@@ -1,11 +1,12 @@
 //! What other workers give to this one: packets of its connections, and frames for its queues.
 
 use super::datagram::{self, Origin};
-use super::{Lineup, Shared, State, View, dispatch};
+use super::{Lineup, Shared, State, View, dispatch, related};
 use crate::handover::{HANDOVER_PER_PORT, Purpose};
-use crate::port::Port;
+use crate::port::{Buf, Port};
 use crate::reason::DropReason;
 use crate::steering::Mode;
+use pvs_proto::{Family, V4, V6, parse_link};
 
 /// Takes a bounded number of frames out of the ring: those to be sent are lined up, the others wait
 /// at their port to be carried through the stages, but for pieces of datagrams that are collected
@@ -50,6 +51,16 @@ fn collect_some<P: Port>(
             Purpose::Gather => Some(Origin::Port),
             Purpose::Translate => Some(Origin::LinuxByWorker),
             Purpose::Decide => None,
+            Purpose::Seek(first) => {
+                let next = dispatch::next_worker(view);
+                if next != first && !is_known(view, state, frame.buf.bytes()) {
+                    dispatch::hand_over(view, &shared.handover, next, frame);
+                    sent += 1;
+                    continue;
+                }
+                // Its own; or nobody's, and the last one gives it to Linux.
+                None
+            }
         };
         if let Some(origin) = origin {
             datagram::arrive(view, state, ports, shared, frame.port, frame.buf, origin);
@@ -62,4 +73,14 @@ fn collect_some<P: Port>(
         }
     }
     sent
+}
+
+/// This worker has the connection that an ICMP error is about.
+#[cold]
+fn is_known<B>(view: &View<'_>, state: &State<B>, frame: &[u8]) -> bool {
+    match parse_link(frame) {
+        Ok((link, V4::ETHERTYPE)) => related::is_known(view, &state.v4, frame, link.l3.into()),
+        Ok((link, V6::ETHERTYPE)) => related::is_known(view, &state.v6, frame, link.l3.into()),
+        _ => false,
+    }
 }

@@ -29,6 +29,8 @@ pub(super) enum Verdict {
     Answer(PortIndex),
     /// As it came, to the worker that owns its connection.
     HandOver(WorkerIndex),
+    /// As it came, to one worker after the other, until one has the connection.
+    Seek,
     /// A piece of a datagram, to wait for the others.
     Gather,
     /// Freed and counted.

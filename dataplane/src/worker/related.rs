@@ -18,13 +18,14 @@ use super::hops::{HopFamily, ServerHops, Way, route};
 use super::lane::{Item, Verdict};
 use super::quote::{Related, message, other_owner, quote};
 use super::tunnel::Entrance;
-use super::{View, options, quoted, schedule, tunnel_errors};
+use super::{Arrived, View, options, quoted, schedule, tunnel_errors};
 use crate::port::Buf;
 use crate::punt::PuntClass;
 use crate::reason::DropReason;
-use crate::table::{Direction, Entry, EntryIndex, Table};
+use crate::steering::Mode;
+use crate::table::{Direction, Entry, EntryIndex, Table, Tuple};
 use pvs_proto::wire::IpHeader;
-use pvs_proto::{Address, Endpoint, Fragment, Meta, Protocol};
+use pvs_proto::{Address, Checks, Endpoint, Fragment, Meta, Parse, Protocol};
 use pvs_sched::snapshot::FTP_DATA;
 use pvs_sched::{Method, ServiceFlags};
 
@@ -54,18 +55,58 @@ pub(super) fn decide<F: HopFamily, B: Buf>(
     // An error about a packet in a tunnel comes to whoever sent that.
     let tunnelled = here.then(|| error.within(view, buf.bytes())).flatten();
     if let Some(inner) = tunnelled {
-        return tunnel_errors::decide(view, table, hops, &error, &inner, buf).unwrap_or(linux);
+        let decided = tunnel_errors::decide(view, table, hops, &error, &inner, buf);
+        return decided.unwrap_or(if is_sought(view) {
+            Verdict::Seek
+        } else {
+            linux
+        });
     }
     if let Some(owner) = other_owner(view, &quote) {
         return Verdict::HandOver(owner);
     }
-    match error.find(table) {
+    let found = error.find(table);
+    if found.is_none() && is_sought(view) {
+        return Verdict::Seek;
+    }
+    match found {
         Some((at, Direction::Request)) => error.request(view, table, hops, at, buf),
         Some((at, Direction::Reply)) => error.reply(view, table, at, buf).unwrap_or(linux),
         None if view.config.tunables.schedule_icmp != 0 => {
             error.begin(view, table, hops, item, buf).unwrap_or(linux)
         }
         None => linux,
+    }
+}
+
+/// Another worker may have the connection, and no hash tells which.
+fn is_sought(view: &View<'_>) -> bool {
+    view.steering.mode() == Mode::Rxq
+        && view.steering.workers() > 1
+        && view.arrived == Arrived::FromPort
+        && view.gathered.largest == 0
+}
+
+/// Whether a frame whose network header begins at `l3` is an ICMP error about a connection of this
+/// table.
+pub(super) fn is_known<F: HopFamily + Parse>(
+    view: &View<'_>,
+    table: &Table<F>,
+    frame: &[u8],
+    l3: u16,
+) -> bool {
+    // It was parsed before, by whoever received it.
+    let Ok(meta) = F::parse_at(frame, l3, Checks { ip_good: true }) else {
+        return false;
+    };
+    let Some(quote) = quote::<F>(frame, &meta, message(&meta)) else {
+        return false;
+    };
+    let (meta, here) = (&meta, view.fib.is_local::<F>(meta.dst.addr));
+    let error = Related { meta, quote, here };
+    match here.then(|| error.within(view, frame)).flatten() {
+        Some(inner) => table.lookup(&Tuple::of(&inner)).is_some(),
+        None => error.find(table).is_some(),
     }
 }
 

@@ -98,6 +98,7 @@ impl<A: Address> Held<'_, A> {
             deadline,
             hash,
             is_used: true,
+            is_kept: false,
             data: data.length,
             next,
         };
@@ -138,6 +139,14 @@ impl<A: Address> Held<'_, A> {
         self.part.unlink(slot);
         if let Some(template) = self.part.used_mut(slot) {
             template.is_invalid = true;
+        }
+    }
+
+    /// It is not to be dropped as one that no connection has made sure of: those of one packet
+    /// never do.
+    pub fn keep(&mut self, Place(slot): Place) {
+        if let Some(template) = self.part.used_mut(slot) {
+            template.is_kept = true;
         }
     }
 

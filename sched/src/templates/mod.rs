@@ -292,7 +292,8 @@ impl<A: Address> Templates<A> {
     /// `span` at most: `drop_entry`. Returns where to go on.
     pub fn drop_unsure(&self, from: u32, span: u32) -> u32 {
         self.walk(from, span, |held, slot| {
-            if held.is_unsure(slot) {
+            let is_kept = held.part.used(slot).is_some_and(|t| t.is_kept);
+            if held.is_unsure(slot) && !is_kept {
                 held.remove(slot);
             }
             true

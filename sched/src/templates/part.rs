@@ -26,6 +26,8 @@ pub(super) struct Template<A> {
     pub(super) deadline: Ticks,
     pub(super) hash: u32,
     pub(super) is_used: bool,
+    /// `drop_entry` leaves it.
+    pub(super) is_kept: bool,
     pub(super) data: u8,
     pub(super) next: u16,
 }
@@ -62,6 +64,7 @@ impl<A: Address> Part<A> {
             deadline: Ticks(0),
             hash: 0,
             is_used: false,
+            is_kept: false,
             data: 0,
             next: NIL,
         };
