@@ -58,6 +58,11 @@ fn install(inside: &Namespace) -> Result<IngressDrop, Error> {
     inside.run(|| IngressDrop::install("a1")).unwrap()
 }
 
+/// Takes away what killed processes left on other interfaces of the host than these.
+fn sweep(inside: &Namespace, kept: &[&str]) -> Vec<String> {
+    inside.run(|| IngressDrop::sweep(kept)).unwrap().unwrap()
+}
+
 #[test]
 fn the_host_hears_nothing_and_a_packet_socket_everything() {
     let (host, peer, inside) = hosts();
@@ -138,22 +143,12 @@ fn what_a_killed_process_left_is_taken_over() {
     // On an interface that is a port no longer.
     nft(stale);
     assert!(host.exec("sysctl -qw net.ipv6.conf.a1.disable_ipv6=1"));
-    let kept = inside.run(|| IngressDrop::sweep(&["a1"])).unwrap();
-    assert!(
-        kept.unwrap().is_empty() && is_deaf(&peer),
-        "not for a moment"
-    );
-    let swept = inside.run(|| IngressDrop::sweep(&[])).unwrap();
-    assert_eq!(swept.unwrap(), ["a1"]);
+    let swept = sweep(&inside, &["a1"]);
+    assert!(swept.is_empty() && is_deaf(&peer), "not for a moment");
+    assert_eq!(sweep(&inside, &[]), ["a1"]);
     assert!(pings(&peer));
     assert_eq!(disable_ipv6(&host), "0");
-    assert!(
-        inside
-            .run(|| IngressDrop::sweep(&[]))
-            .unwrap()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(sweep(&inside, &[]).is_empty());
 }
 
 #[test]
@@ -203,13 +198,7 @@ fn a_living_process_keeps_its_port() {
         install(&inside).unwrap_err().to_string(),
         "a1 already is a port of process 1: stop that one, or use another interface"
     );
-    assert!(
-        inside
-            .run(|| IngressDrop::sweep(&[]))
-            .unwrap()
-            .unwrap()
-            .is_empty()
-    );
+    assert!(sweep(&inside, &[]).is_empty());
     assert!(tables(&host).contains("pvs-a1"));
 }
 

@@ -212,7 +212,9 @@ impl Drop for Reservation {
 
 /// Other processes of pvs do not count pages while this is held.
 #[derive(Debug)]
-struct Lock(#[allow(dead_code)] File);
+struct Lock {
+    _file: File,
+}
 
 impl Lock {
     /// Where the notes are; or, if nothing can be written there, on the kernel's file.
@@ -224,7 +226,7 @@ impl Lock {
             // SAFETY: the descriptor belongs to `file`, which is open.
             let rc = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
             if rc == 0 {
-                return Ok(Self(file));
+                return Ok(Self { _file: file });
             }
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::WouldBlock || Instant::now() >= until {
